@@ -1,0 +1,1054 @@
+//! Many events in few allocations.
+//!
+//! A batch owns the raw bytes of its lines; an event is a [`Row`] of spans into them. Nothing is
+//! copied per field: only a value that differs from what the log holds (an escape undone) is
+//! appended to a second buffer, `extra`, and is a span like any other. A batch is cleared and
+//! refilled rather than made anew, and [`Event`] is the only view that detectors, counters and
+//! encoders see.
+//!
+//! Invariant: every span lies inside `bytes` or `extra`, so reading a field cannot fail.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::units::Timestamp;
+
+/// Where the lines of a batch come from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin {
+    /// Stable name of the source, chosen by the operator; part of each event id.
+    pub source: String,
+    /// File as configured; empty for standard input.
+    pub path: String,
+    /// SHA-256 of the first line of the file (at most 4096 bytes): the identity of its content.
+    pub fingerprint: [u8; 32],
+    /// Site that lines without a virtual host belong to.
+    pub site: String,
+    /// Machine that wrote the log.
+    pub host: String,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            source: "stdin".to_owned(),
+            path: String::new(),
+            fingerprint: [0; 32],
+            site: "default".to_owned(),
+            host: String::new(),
+        }
+    }
+}
+
+/// Text fields of an event.
+///
+/// The fields before [`Field::Peer`] are in nearly every line and have a place in each row; the
+/// others are kept in a list of pairs, because most lines have none of them.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Field {
+    /// Client as logged: an address, a host name, or `unix:`.
+    ClientAddress,
+    /// Login name, where the server knows one.
+    User,
+    /// Request method, with its case kept.
+    Method,
+    /// Request target as received, log escaping undone.
+    Target,
+    /// Target up to `?`; percent-encoding kept.
+    Path,
+    /// After the first `?`, without it.
+    Query,
+    /// `1.1`, `2`, …
+    HttpVersion,
+    /// Referer header.
+    Referrer,
+    /// User-Agent header.
+    UserAgent,
+    /// Virtual host or Host header, lower-cased, without its port.
+    Domain,
+    /// Text of an error or login line.
+    Message,
+    /// TCP peer as the server saw it, when the client came from a header.
+    Peer,
+    /// Port of the client.
+    ClientPort,
+    /// X-Forwarded-For (or `Forwarded`) as logged.
+    Forwarded,
+    /// X-Real-IP, CF-Connecting-IP or True-Client-IP as logged.
+    RealIp,
+    /// Address of the server.
+    DestinationIp,
+    /// Port of the server.
+    DestinationPort,
+    /// `http` or `https`.
+    Scheme,
+    /// After `#`, if one was really sent.
+    Fragment,
+    /// Identifier the server gave the request.
+    RequestId,
+    /// Whole request in bytes.
+    RequestBytes,
+    /// Request body in bytes.
+    RequestBodyBytes,
+    /// Whole response in bytes, with headers.
+    ResponseBytes,
+    /// `1.2`, `1.3`.
+    TlsVersion,
+    /// Cipher suite.
+    TlsCipher,
+    /// Server name the client asked for.
+    TlsServerName,
+    /// `AH01617`, `401.1`, …
+    Code,
+    /// Program that wrote an auth or error line.
+    Process,
+    /// Its process id.
+    Pid,
+    /// Its thread id.
+    Tid,
+    /// Machine named in a syslog line.
+    Hostname,
+    /// Service a PAM line speaks of.
+    Service,
+    /// Account that sudo or su changes to.
+    TargetUser,
+    /// Address of the upstream that answered last.
+    UpstreamAddress,
+    /// Its status.
+    UpstreamStatus,
+    /// Its response time in seconds.
+    UpstreamTime,
+    /// How many upstreams were tried.
+    UpstreamAttempts,
+    /// HIT, MISS, …
+    CacheStatus,
+    /// Serial number of the connection.
+    Connection,
+    /// Number of the request on its connection.
+    ConnectionRequests,
+    /// Columns behind those the format knows.
+    Trailing,
+    /// Why a line could not be parsed.
+    Error,
+    /// Name of a label; its value is the pair behind it.
+    LabelName,
+    /// Value of the label named by the pair before it.
+    LabelValue,
+}
+
+/// How many fields have a place in each row.
+const HOT: usize = Field::Peer as usize;
+
+/// A field, its ECS name, and whether its value is a number.
+pub struct FieldEntry {
+    /// The field.
+    pub field: Field,
+    /// Name in the Elastic Common Schema, or under `gatewatch.` where ECS has none.
+    pub name: &'static str,
+    /// The value is written as a JSON number.
+    pub numeric: bool,
+}
+
+const fn text(field: Field, name: &'static str) -> FieldEntry {
+    FieldEntry { field, name, numeric: false }
+}
+
+const fn number(field: Field, name: &'static str) -> FieldEntry {
+    FieldEntry { field, name, numeric: true }
+}
+
+/// Every text field with the name by which rules, filters and encoders know it.
+pub const FIELDS: &[FieldEntry] = &[
+    text(Field::ClientAddress, "source.address"),
+    text(Field::User, "user.name"),
+    text(Field::Method, "http.request.method"),
+    text(Field::Target, "url.original"),
+    text(Field::Path, "url.path"),
+    text(Field::Query, "url.query"),
+    text(Field::HttpVersion, "http.version"),
+    text(Field::Referrer, "http.request.referrer"),
+    text(Field::UserAgent, "user_agent.original"),
+    text(Field::Domain, "destination.domain"),
+    text(Field::Message, "message"),
+    text(Field::Peer, "gatewatch.peer.ip"),
+    number(Field::ClientPort, "source.port"),
+    text(Field::Forwarded, "gatewatch.xff_chain"),
+    text(Field::RealIp, "gatewatch.real_ip"),
+    text(Field::DestinationIp, "destination.ip"),
+    number(Field::DestinationPort, "destination.port"),
+    text(Field::Scheme, "url.scheme"),
+    text(Field::Fragment, "url.fragment"),
+    text(Field::RequestId, "http.request.id"),
+    number(Field::RequestBytes, "http.request.bytes"),
+    number(Field::RequestBodyBytes, "http.request.body.bytes"),
+    number(Field::ResponseBytes, "http.response.bytes"),
+    text(Field::TlsVersion, "tls.version"),
+    text(Field::TlsCipher, "tls.cipher"),
+    text(Field::TlsServerName, "tls.client.server_name"),
+    text(Field::Code, "event.code"),
+    text(Field::Process, "process.name"),
+    number(Field::Pid, "process.pid"),
+    number(Field::Tid, "process.thread.id"),
+    text(Field::Hostname, "host.hostname"),
+    text(Field::Service, "service.name"),
+    text(Field::TargetUser, "user.effective.name"),
+    text(Field::UpstreamAddress, "gatewatch.upstream.address"),
+    number(Field::UpstreamStatus, "gatewatch.upstream.status"),
+    number(Field::UpstreamTime, "gatewatch.upstream.response_time_s"),
+    number(Field::UpstreamAttempts, "gatewatch.upstream.attempts"),
+    text(Field::CacheStatus, "gatewatch.cache.status"),
+    number(Field::Connection, "gatewatch.connection.id"),
+    number(Field::ConnectionRequests, "gatewatch.connection.requests"),
+    text(Field::Trailing, "gatewatch.extra"),
+    text(Field::Error, "error.message"),
+];
+
+/// Start and length of a value: in `bytes`, or in `extra` where the top bit of `start` is set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    start: u32,
+    len: u32,
+}
+
+const IN_EXTRA: u32 = 1 << 31;
+
+impl Span {
+    /// The line does not say. An empty value that was logged is a span of length zero instead.
+    pub const ABSENT: Self = Self { start: u32::MAX, len: 0 };
+
+    /// The line says something, if only an empty text.
+    pub fn is_present(self) -> bool {
+        self != Self::ABSENT
+    }
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self::ABSENT
+    }
+}
+
+/// What an event is about (schemas: kinds).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Kind {
+    /// A request in an access log.
+    #[default]
+    Access,
+    /// A line of a web server's error log.
+    ServerError,
+    /// A line about a log-in or a session.
+    Auth,
+    /// A line that no format understands; the raw line is kept.
+    ParseFailure,
+}
+
+/// The program family that wrote the log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Module {
+    /// nginx, and every log in its shape.
+    #[default]
+    Nginx,
+    /// Apache httpd.
+    Apache,
+    /// sshd, PAM, sudo and the system's other programs.
+    System,
+    /// Anything else, described by the operator.
+    App,
+}
+
+impl Module {
+    /// `event.module`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Apache => "apache",
+            Self::System => "system",
+            Self::App => "app",
+        }
+    }
+}
+
+/// Level of a log line; also derived for requests from their status.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Level {
+    /// `debug`, `trace1`…`trace8`.
+    Debug,
+    /// `info`.
+    #[default]
+    Info,
+    /// `notice`.
+    Notice,
+    /// `warn`.
+    Warn,
+    /// `error`.
+    Error,
+    /// `crit`.
+    Critical,
+    /// `alert`.
+    Alert,
+    /// `emerg`.
+    Emergency,
+}
+
+impl Level {
+    /// `log.level`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Critical => "crit",
+            Self::Alert => "alert",
+            Self::Emergency => "emerg",
+        }
+    }
+
+    /// Level of a name as nginx, Apache or syslog write it.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"debug" => Self::Debug,
+            b"info" => Self::Info,
+            b"notice" => Self::Notice,
+            b"warn" | b"warning" => Self::Warn,
+            b"error" | b"err" => Self::Error,
+            b"crit" | b"critical" => Self::Critical,
+            b"alert" => Self::Alert,
+            b"emerg" | b"emergency" => Self::Emergency,
+            _ if name.starts_with(b"trace") => Self::Debug,
+            _ => return None,
+        })
+    }
+
+    /// Severity in syslog's numbers (RFC 5424, section 6.2.1).
+    pub fn syslog(self) -> u8 {
+        match self {
+            Self::Debug => 7,
+            Self::Info => 6,
+            Self::Notice => 5,
+            Self::Warn => 4,
+            Self::Error => 3,
+            Self::Critical => 2,
+            Self::Alert => 1,
+            Self::Emergency => 0,
+        }
+    }
+
+    /// `event.severity`, 1 to 99.
+    pub fn severity(self) -> u8 {
+        match self {
+            Self::Debug | Self::Info => 1,
+            Self::Notice => 10,
+            Self::Warn => 21,
+            Self::Error => 47,
+            Self::Critical | Self::Alert => 73,
+            Self::Emergency => 99,
+        }
+    }
+}
+
+/// `event.action`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Action {
+    /// A request.
+    #[default]
+    HttpRequest,
+    /// A log-in attempt.
+    Login,
+    /// A log-out.
+    Logout,
+    /// A line of an error log without a class of its own.
+    ServerError,
+    /// A log-in that the error log reports as refused.
+    AuthFailed,
+    /// Forbidden by a rule of the server.
+    AccessDenied,
+    /// Slowed down or refused by a rate limit.
+    RateLimited,
+    /// A backend did not answer as it should.
+    UpstreamError,
+    /// A TLS handshake that failed.
+    TlsError,
+    /// A request the server could not read.
+    BadRequest,
+    /// A file that is not there.
+    FileNotFound,
+    /// A session began.
+    SessionOpened,
+    /// A session ended.
+    SessionClosed,
+    /// An account was locked.
+    AccountLocked,
+    /// A connection that ended before a log-in was complete.
+    PreauthDisconnect,
+    /// sudo or su.
+    PrivilegeElevation,
+    /// A login-log line without a class of its own.
+    AuthInfo,
+    /// A line that could not be parsed.
+    ParseFailed,
+}
+
+impl Action {
+    /// `event.action` as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HttpRequest => "http_request",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::ServerError => "server_error",
+            Self::AuthFailed => "auth_failed",
+            Self::AccessDenied => "access_denied",
+            Self::RateLimited => "rate_limited",
+            Self::UpstreamError => "upstream_error",
+            Self::TlsError => "tls_error",
+            Self::BadRequest => "bad_request",
+            Self::FileNotFound => "file_not_found",
+            Self::SessionOpened => "session_opened",
+            Self::SessionClosed => "session_closed",
+            Self::AccountLocked => "account_locked",
+            Self::PreauthDisconnect => "preauth_disconnect",
+            Self::PrivilegeElevation => "privilege_elevation",
+            Self::AuthInfo => "auth_info",
+            Self::ParseFailed => "parse_failed",
+        }
+    }
+}
+
+/// How a log-in ended (`gatewatch.auth.outcome`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AuthOutcome {
+    /// The server or daemon let the user in.
+    Success,
+    /// It did not.
+    Failure,
+    /// No credentials were sent yet: the first leg of a Basic or Digest dialogue.
+    Challenge,
+    /// A form was posted and the log does not show the result.
+    Attempt,
+}
+
+impl AuthOutcome {
+    /// `gatewatch.auth.outcome`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Challenge => "challenge",
+            Self::Attempt => "attempt",
+        }
+    }
+}
+
+/// Why a log-in failed (`event.reason`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// The password was wrong.
+    WrongPassword,
+    /// There is no such account.
+    UnknownUser,
+    /// One of the two; the log does not say which.
+    BadCredentials,
+    /// The key was refused.
+    BadKey,
+    /// The account is locked.
+    AccountLocked,
+    /// The account may not log in here.
+    NotAllowed,
+    /// Too many attempts.
+    TooManyAttempts,
+    /// A rule refused it.
+    Policy,
+    /// The dialogue broke the protocol.
+    ProtocolError,
+    /// The log does not say.
+    Unknown,
+}
+
+impl Reason {
+    /// `event.reason`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WrongPassword => "wrong_password",
+            Self::UnknownUser => "unknown_user",
+            Self::BadCredentials => "bad_credentials",
+            Self::BadKey => "bad_key",
+            Self::AccountLocked => "account_locked",
+            Self::NotAllowed => "not_allowed",
+            Self::TooManyAttempts => "too_many_attempts",
+            Self::Policy => "policy",
+            Self::ProtocolError => "protocol_error",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How the user proved who they are (`gatewatch.auth.method`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AuthMethod {
+    /// HTTP Basic.
+    Basic,
+    /// HTTP Digest.
+    Digest,
+    /// A form in a page.
+    Form,
+    /// A programming interface.
+    Rest,
+    /// A password typed to sshd.
+    Password,
+    /// A key.
+    PublicKey,
+    /// Keyboard-interactive.
+    Interactive,
+    /// PAM.
+    Pam,
+    /// sudo.
+    Sudo,
+    /// su.
+    Su,
+    /// Anything else.
+    Other,
+}
+
+impl AuthMethod {
+    /// `gatewatch.auth.method`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Digest => "digest",
+            Self::Form => "form",
+            Self::Rest => "rest",
+            Self::Password => "password",
+            Self::PublicKey => "publickey",
+            Self::Interactive => "kbd-interactive",
+            Self::Pam => "pam",
+            Self::Sudo => "sudo",
+            Self::Su => "su",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How sure the verdict about a log-in is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Confidence {
+    /// The server or daemon said so.
+    High,
+    /// A status code with a known application's rule.
+    Medium,
+    /// A generic rule, or a log that a client can forge.
+    Low,
+}
+
+impl Confidence {
+    /// `gatewatch.auth.confidence`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// The verdict about a line that is a log-in attempt (schemas §2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Auth {
+    /// How it ended.
+    pub outcome: AuthOutcome,
+    /// Why it failed.
+    pub reason: Option<Reason>,
+    /// How the user proved who they are.
+    pub method: AuthMethod,
+    /// How sure the verdict is.
+    pub confidence: Confidence,
+    /// The event increments the counters of failed log-ins; duplicates and challenges do not.
+    pub counted: bool,
+}
+
+/// What is wrong with a request line (`gatewatch.malformed`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Malformed {
+    /// There is none.
+    NoRequestLine,
+    /// A TLS handshake on the plain port.
+    TlsBytes,
+    /// A method no client may send.
+    BadMethod,
+    /// Blanks in the request target.
+    SpaceInTarget,
+    /// The line was longer than the limit and lost its rest.
+    TooLong,
+    /// Bytes that are no text.
+    Binary,
+}
+
+impl Malformed {
+    /// `gatewatch.malformed`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoRequestLine => "no_request_line",
+            Self::TlsBytes => "tls_bytes",
+            Self::BadMethod => "bad_method",
+            Self::SpaceInTarget => "space_in_target",
+            Self::TooLong => "too_long",
+            Self::Binary => "binary",
+        }
+    }
+
+    /// All kinds, for counters that start at zero.
+    pub const ALL: [Self; 6] = [
+        Self::NoRequestLine,
+        Self::TlsBytes,
+        Self::BadMethod,
+        Self::SpaceInTarget,
+        Self::TooLong,
+        Self::Binary,
+    ];
+}
+
+/// What the logged time means (schemas §1.7).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Stamp {
+    /// The end of the request, as nginx logs it.
+    #[default]
+    End,
+    /// Its start, as Apache logs it.
+    Start,
+}
+
+/// Where the client address was taken from (`gatewatch.client_ip_source`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ClientSource {
+    /// The TCP peer.
+    #[default]
+    Peer,
+    /// X-Forwarded-For or Forwarded, from the right, past trusted proxies only.
+    Forwarded,
+    /// A single-value header set by a trusted proxy.
+    RealIp,
+    /// The text allows more than one reading: not counted per client.
+    Ambiguous,
+}
+
+impl ClientSource {
+    /// `gatewatch.client_ip_source`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Forwarded => "xff",
+            Self::RealIp => "x-real-ip",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// One event: numbers and spans.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The raw line without its ending.
+    pub line: Span,
+    /// Offset of the line's first byte in its file, or its number for inputs without offsets.
+    pub offset: u64,
+    /// When it happened, as logged; the read time where the line holds none.
+    pub time: Timestamp,
+    /// The line held no time that could be read.
+    pub time_is_read: bool,
+    /// Offset of the logged zone from UTC in minutes.
+    pub zone_minutes: i16,
+    /// What the logged time means.
+    pub stamp: Stamp,
+    /// What the event is about.
+    pub kind: Kind,
+    /// The program family that wrote the line.
+    pub module: Module,
+    /// Name of the format that read it.
+    pub format: &'static str,
+    /// `event.action`.
+    pub action: Action,
+    /// Level as logged, or derived from the status.
+    pub level: Level,
+    /// Status of the response; 0 where there was none.
+    pub status: u16,
+    /// Bytes of the response body (or of the whole response, where only that is logged).
+    pub bytes: Option<u64>,
+    /// How long the request took.
+    pub duration_ns: Option<u64>,
+    /// The client's address, resolved behind trusted proxies.
+    pub client: Option<IpAddr>,
+    /// Where it was taken from.
+    pub client_source: ClientSource,
+    /// The verdict, where the line is a log-in attempt.
+    pub auth: Option<Auth>,
+    /// What is wrong with the request line.
+    pub malformed: Option<Malformed>,
+    /// The user name was sent and is empty (Apache prints `""`).
+    pub empty_user: bool,
+    /// How many times it happened: syslog says "message repeated", PAM "2 more failures".
+    pub count: u32,
+    spans: [Span; HOT],
+    rare: (u32, u32),
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self {
+            line: Span::ABSENT,
+            offset: 0,
+            time: Timestamp(0),
+            time_is_read: false,
+            zone_minutes: 0,
+            stamp: Stamp::End,
+            kind: Kind::Access,
+            module: Module::Nginx,
+            format: "",
+            action: Action::HttpRequest,
+            level: Level::Info,
+            status: 0,
+            bytes: None,
+            duration_ns: None,
+            client: None,
+            client_source: ClientSource::Peer,
+            auth: None,
+            malformed: None,
+            empty_user: false,
+            count: 1,
+            spans: [Span::ABSENT; HOT],
+            rare: (0, 0),
+        }
+    }
+}
+
+/// Events that travel together.
+#[derive(Clone, Debug, Default)]
+pub struct EventBatch {
+    /// Where the lines come from.
+    pub origin: Arc<Origin>,
+    bytes: Vec<u8>,
+    extra: Vec<u8>,
+    rare: Vec<(Field, Span)>,
+    rows: Vec<Row>,
+}
+
+impl EventBatch {
+    /// Forgets the events, takes `bytes` as the new raw text, and gives back the old buffer.
+    pub fn refill(&mut self, origin: Arc<Origin>, bytes: Vec<u8>) -> Vec<u8> {
+        assert!(bytes.len() < IN_EXTRA as usize, "a block is far below 2 GiB");
+        self.origin = origin;
+        self.extra.clear();
+        self.rare.clear();
+        self.rows.clear();
+        std::mem::replace(&mut self.bytes, bytes)
+    }
+
+    /// Forgets the events and gives the buffer of their text away, to be filled again.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        self.refill(Arc::clone(&self.origin), Vec::new())
+    }
+
+    /// The raw text of all lines.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// There is no event.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The events in the order of their lines.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = Event<'_>> + Clone {
+        self.rows.iter().map(|row| Event { batch: self, row })
+    }
+
+    /// The event of line `index`.
+    pub fn event(&self, index: usize) -> Event<'_> {
+        Event { batch: self, row: &self.rows[index] }
+    }
+
+    /// Changes the last row, if there is one.
+    pub(super) fn mark_last(&mut self, change: impl FnOnce(&mut Row)) {
+        if let Some(row) = self.rows.last_mut() {
+            change(row);
+        }
+    }
+
+    /// Opens the batch for a parser: lends out the raw text and a [`Writer`] of rows beside it.
+    pub fn open(&mut self) -> (&[u8], Writer<'_>) {
+        let writer = Writer {
+            extra: &mut self.extra,
+            rare: &mut self.rare,
+            rows: &mut self.rows,
+            base: self.bytes.as_ptr() as usize,
+            len: self.bytes.len(),
+            row: Row::default(),
+        };
+        (&self.bytes, writer)
+    }
+
+    fn slice(&self, span: Span) -> &[u8] {
+        if !span.is_present() {
+            return &[];
+        }
+        let (buffer, start) = if span.start & IN_EXTRA == 0 {
+            (&self.bytes, span.start as usize)
+        } else {
+            (&self.extra, (span.start & !IN_EXTRA) as usize)
+        };
+        &buffer[start..start + span.len as usize]
+    }
+}
+
+/// Fills one row after the other while a parser walks over the raw text.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    extra: &'b mut Vec<u8>,
+    rare: &'b mut Vec<(Field, Span)>,
+    rows: &'b mut Vec<Row>,
+    base: usize,
+    len: usize,
+    /// The row being filled.
+    pub row: Row,
+}
+
+impl Writer<'_> {
+    /// Forgets what was set since the last [`Writer::finish`].
+    pub fn reset(&mut self) {
+        let first = self.rows.last().map_or(0, |row| row.rare.1);
+        self.rare.truncate(first as usize);
+        self.row = Row::default();
+    }
+
+    /// Completes the row and starts the next one.
+    pub fn finish(&mut self) {
+        let first = self.rows.last().map_or(0, |row| row.rare.1);
+        let mut row = std::mem::take(&mut self.row);
+        row.rare = (first, self.rare.len() as u32);
+        self.rows.push(row);
+    }
+
+    /// Sets `field` to `value`, which is a part of the raw text or a copy is made of it.
+    pub fn set(&mut self, field: Field, value: &[u8]) {
+        let span = self.span(value);
+        self.set_span(field, span);
+    }
+
+    /// Marks the raw line of the row.
+    pub fn set_line(&mut self, line: &[u8]) {
+        self.row.line = self.span(line);
+    }
+
+    /// Sets `field` to a value made by `write`, which appends it.
+    pub fn set_with(&mut self, field: Field, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.extra.len();
+        write(self.extra);
+        let span = Span { start: start as u32 | IN_EXTRA, len: (self.extra.len() - start) as u32 };
+        self.set_span(field, span);
+    }
+
+    /// Adds a label: a named value outside the schema.
+    pub fn label(&mut self, name: &str, value: &[u8]) {
+        self.set_with(Field::LabelName, |out| out.extend_from_slice(name.as_bytes()));
+        self.set(Field::LabelValue, value);
+    }
+
+    /// The bytes set for `field`, looked up in `raw` (what [`EventBatch::open`] lent out).
+    pub fn field<'r>(&'r self, raw: &'r [u8], field: Field) -> Option<&'r [u8]> {
+        let span = self.span_of(field)?;
+        let (buffer, start) = if span.start & IN_EXTRA == 0 {
+            (raw, span.start as usize)
+        } else {
+            (self.extra.as_slice(), (span.start & !IN_EXTRA) as usize)
+        };
+        Some(&buffer[start..start + span.len as usize])
+    }
+
+    /// The field has a value.
+    pub fn has(&self, field: Field) -> bool {
+        self.span_of(field).is_some()
+    }
+
+    /// Takes a value back.
+    pub fn remove(&mut self, field: Field) {
+        match self.row.spans.get_mut(field as usize) {
+            Some(span) => *span = Span::ABSENT,
+            None => {
+                let first = self.rows.last().map_or(0, |row| row.rare.1) as usize;
+                if let Some(at) = self.rare[first..].iter().position(|(name, _)| *name == field) {
+                    self.rare.remove(first + at);
+                }
+            }
+        }
+    }
+
+    /// Copies the span of one field to another.
+    pub fn copy(&mut self, from: Field, to: Field) {
+        if let Some(span) = self.span_of(from) {
+            self.set_span(to, span);
+        }
+    }
+
+    fn span_of(&self, field: Field) -> Option<Span> {
+        let span = match self.row.spans.get(field as usize) {
+            Some(span) => *span,
+            None => {
+                let first = self.rows.last().map_or(0, |row| row.rare.1) as usize;
+                self.rare[first..].iter().find(|(name, _)| *name == field)?.1
+            }
+        };
+        span.is_present().then_some(span)
+    }
+
+    fn set_span(&mut self, field: Field, span: Span) {
+        match self.row.spans.get_mut(field as usize) {
+            Some(place) => *place = span,
+            None => self.rare.push((field, span)),
+        }
+    }
+
+    fn span(&mut self, value: &[u8]) -> Span {
+        let start = (value.as_ptr() as usize).wrapping_sub(self.base);
+        let len = value.len() as u32;
+        if start <= self.len && start + value.len() <= self.len {
+            return Span { start: start as u32, len };
+        }
+        // A value from elsewhere (a constant, a part of `extra`): keep a copy.
+        let start = self.extra.len() as u32 | IN_EXTRA;
+        self.extra.extend_from_slice(value);
+        Span { start, len }
+    }
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    batch: &'a EventBatch,
+    row: &'a Row,
+}
+
+impl<'a> Event<'a> {
+    /// The numbers and verdicts.
+    pub fn row(&self) -> &'a Row {
+        self.row
+    }
+
+    /// Where the line comes from.
+    pub fn origin(&self) -> &'a Origin {
+        &self.batch.origin
+    }
+
+    /// The raw line without its ending.
+    pub fn line(&self) -> &'a [u8] {
+        self.batch.slice(self.row.line)
+    }
+
+    /// The bytes of `field`, or `None` where the line does not say.
+    pub fn field(&self, field: Field) -> Option<&'a [u8]> {
+        match self.row.spans.get(field as usize) {
+            Some(span) => span.is_present().then(|| self.batch.slice(*span)),
+            None => {
+                let rare = self.rare().find(|(name, _)| *name == field)?;
+                Some(rare.1)
+            }
+        }
+    }
+
+    /// The fields outside the fixed places, in the order they were found.
+    pub fn rare(&self) -> impl Iterator<Item = (Field, &'a [u8])> + use<'a> {
+        let (batch, range) = (self.batch, self.row.rare);
+        batch.rare[range.0 as usize..range.1 as usize]
+            .iter()
+            .map(move |(field, span)| (*field, batch.slice(*span)))
+    }
+
+    /// The site: the virtual host, else the site of the source.
+    pub fn site(&self) -> &'a [u8] {
+        match self.field(Field::Domain) {
+            Some(domain) if !domain.is_empty() => domain,
+            _ => self.origin().site.as_bytes(),
+        }
+    }
+
+    /// The client as text: its address where one could be read, else what was logged.
+    pub fn client_text(&self) -> &'a [u8] {
+        self.field(Field::ClientAddress).unwrap_or_default()
+    }
+
+    /// A log-in that failed and counts as one.
+    pub fn is_failed_login(&self) -> bool {
+        matches!(self.row.auth, Some(Auth { outcome: AuthOutcome::Failure, counted: true, .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refilled_batch_shows_only_its_new_events() {
+        let mut batch = EventBatch::default();
+        for (text, user) in [("192.0.2.7 alice", "alice"), ("2001:db8::1 bob", "bob")] {
+            batch.refill(Arc::default(), text.as_bytes().to_vec());
+            let (raw, mut writer) = batch.open();
+            let (client, name) = text.split_once(' ').expect("two words");
+            writer.set_line(raw);
+            writer.set(Field::ClientAddress, &raw[..client.len()]);
+            writer.set_with(Field::User, |out| out.extend_from_slice(name.as_bytes()));
+            writer.label("zone", b"eu");
+            writer.finish();
+
+            assert_eq!(1, batch.len());
+            let event = batch.event(0);
+            assert_eq!(text.as_bytes(), event.line());
+            assert_eq!(Some(client.as_bytes()), event.field(Field::ClientAddress));
+            assert_eq!(Some(user.as_bytes()), event.field(Field::User));
+            assert_eq!(Some(&b"eu"[..]), event.field(Field::LabelValue));
+            assert_eq!(None, event.field(Field::Referrer));
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_not_an_absent_one() {
+        let mut batch = EventBatch::default();
+        batch.refill(Arc::default(), b"x".to_vec());
+        let (raw, mut writer) = batch.open();
+        writer.set(Field::Query, &raw[1..1]);
+        writer.finish();
+
+        assert_eq!(Some(&b""[..]), batch.event(0).field(Field::Query));
+        assert_eq!(None, batch.event(0).field(Field::Path));
+    }
+
+    #[test]
+    fn a_row_that_is_reset_leaves_nothing_to_the_next() {
+        let mut batch = EventBatch::default();
+        batch.refill(Arc::default(), b"abc".to_vec());
+        let (raw, mut writer) = batch.open();
+        writer.set(Field::Pid, &raw[..1]);
+        writer.finish();
+        writer.set(Field::User, raw);
+        writer.set(Field::Tid, raw);
+        writer.reset();
+        writer.finish();
+
+        assert_eq!(1, batch.event(0).rare().count());
+        assert_eq!(0, batch.event(1).rare().count());
+        assert_eq!(None, batch.event(1).field(Field::User));
+    }
+
+    #[test]
+    fn the_field_table_names_each_field_once() {
+        let mut names: Vec<&str> = FIELDS.iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(FIELDS.len(), names.len());
+        assert_eq!(FIELDS.len(), Field::LabelName as usize, "labels are the only unnamed fields");
+    }
+}

@@ -1,0 +1,228 @@
+//! An alert while it goes on.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use super::advice;
+use super::evidence::{Pool, Trace};
+use super::field::Subject;
+use super::keys::KeyState;
+use super::rule::Rule;
+use super::window::Seen;
+use super::{Alert, AlertState, Evidence, RuleInfo};
+use crate::engine::batch::Event;
+use crate::engine::text::{hex, to_utf8};
+use crate::units::Timestamp;
+
+/// Lines, addresses, names, sites and paths listed in an alert.
+const MAX_LISTED: usize = 10;
+
+/// Different values told apart while the alert goes on; beyond that the number is a lower bound.
+const MAX_DISTINCT: usize = 4096;
+
+/// An alert that goes on, and what it still counts.
+#[derive(Debug)]
+pub(super) struct Firing {
+    pub(super) alert: Alert,
+    /// When the rule's condition last held: the alert goes on from then.
+    held: Timestamp,
+    /// Events up to here are in the counts already: the alert was taken up from the store, and
+    /// its lines are read again.
+    counted_until: Timestamp,
+    /// Hashes of the different values seen since it fired.
+    values: BTreeSet<u64>,
+}
+
+impl Firing {
+    /// The rule has just fired for the key of `state`.
+    pub(super) fn start(
+        rule: &Rule,
+        state: &KeyState,
+        event: &Event<'_>,
+        now: Timestamp,
+        pool: &Pool,
+    ) -> Self {
+        let mut seen: Vec<Seen> = state.times.events().collect();
+        seen.extend(state.values.events());
+        seen.sort_by_key(|one| (one.time, one.evidence));
+        seen.dedup_by_key(|one| one.evidence);
+        let first = seen.first().map_or(now, |one| one.time);
+        let value = |subject: Subject| to_utf8(&subject.text(event).unwrap_or_default(), 256);
+        let group: Vec<(String, String)> =
+            rule.group_by.iter().map(|(name, subject)| (name.clone(), value(*subject))).collect();
+        let distinct = rule.distinct.map(|_| state.values.events().len() as u64);
+        let mut alert = Alert {
+            id: alert_id(&rule.id, &group_key(&group), first),
+            state: AlertState::Firing,
+            rule: RuleInfo {
+                id: rule.id.clone(),
+                version: rule.version,
+                title: rule.title.clone(),
+                category: rule.category.clone(),
+                attack: rule.attack.clone(),
+                advice: rule.advise.iter().map(|key| advice::text(key).to_owned()).collect(),
+            },
+            severity: rule.severity,
+            at: now,
+            group,
+            summary: String::new(),
+            count: 0,
+            distinct,
+            threshold: rule.distinct.map_or(rule.threshold, |(_, min)| min.max(rule.threshold))
+                as u64,
+            window: rule.window,
+            first_event: first,
+            last_event: now,
+            addresses: Vec::new(),
+            users: Vec::new(),
+            sites: Vec::new(),
+            paths: Vec::new(),
+            statuses: std::collections::BTreeMap::new(),
+            successes: 0,
+            evidence: Vec::new(),
+            backfill: false,
+        };
+        for one in &seen {
+            let trace = pool.find(one.evidence);
+            count_event(&mut alert, one.time, trace.map_or(1, |trace| trace.count), trace);
+        }
+        alert.summary = explain(&rule.explain, &alert);
+        Self { alert, held: now, counted_until: Timestamp(0), values: BTreeSet::new() }
+    }
+
+    /// An alert that an earlier run left going on.
+    pub(super) fn restored(alert: Alert) -> Self {
+        let (held, counted_until) = (alert.last_event, alert.last_event);
+        Self { alert, held, counted_until, values: BTreeSet::new() }
+    }
+
+    /// The condition holds at `now`, still or again.
+    pub(super) fn hold(&mut self, now: Timestamp) {
+        self.held = self.held.max(now);
+    }
+
+    /// One more event.
+    pub(super) fn count(
+        &mut self,
+        time: Timestamp,
+        times: u32,
+        value: Option<u64>,
+        trace: Option<&Trace>,
+    ) {
+        if time <= self.counted_until {
+            return;
+        }
+        count_event(&mut self.alert, time, times, trace);
+        if let (Some(value), Some(distinct)) = (value, &mut self.alert.distinct)
+            && self.values.len() < MAX_DISTINCT
+            && self.values.insert(value)
+        {
+            // The values that made the rule fire come again here; the larger number is the truth.
+            *distinct = (*distinct).max(self.values.len() as u64);
+        }
+    }
+
+    /// When the alert ends, if nothing more happens.
+    pub(super) fn end(&self, rule: &Rule) -> Timestamp {
+        self.held.plus(rule.resolve_after)
+    }
+
+    /// The last word.
+    pub(super) fn resolved(self, at: Timestamp) -> Alert {
+        Alert { state: AlertState::Resolved, at, ..self.alert }
+    }
+}
+
+fn count_event(alert: &mut Alert, time: Timestamp, times: u32, trace: Option<&Trace>) {
+    alert.count += u64::from(times);
+    alert.first_event = alert.first_event.min(time);
+    alert.last_event = alert.last_event.max(time);
+    let Some(trace) = trace else { return };
+    *alert.statuses.entry(trace.status).or_insert(0) += u64::from(times);
+    if let Some(ip) = trace.client {
+        list(&mut alert.addresses, &ip, |ip| *ip);
+    }
+    if let Some(user) = &trace.user {
+        list(&mut alert.users, &**user, str::to_owned);
+    }
+    list(&mut alert.sites, &*trace.site, str::to_owned);
+    if let Some(path) = &trace.path {
+        list(&mut alert.paths, &**path, str::to_owned);
+    }
+    if alert.evidence.len() < MAX_LISTED {
+        let origin = &trace.origin;
+        let file = if origin.path.is_empty() { &origin.source } else { &origin.path };
+        alert.evidence.push(Evidence {
+            time: trace.time,
+            file: file.clone(),
+            offset: trace.offset,
+            event_id: String::from_utf8_lossy(&trace.event_id).into_owned(),
+            line: trace.line.to_string(),
+        });
+    }
+}
+
+fn list<T, O>(listed: &mut Vec<O>, value: &T, own: fn(&T) -> O)
+where
+    T: PartialEq + ?Sized,
+    O: std::borrow::Borrow<T>,
+{
+    if listed.len() < MAX_LISTED && !listed.iter().any(|known| known.borrow() == value) {
+        listed.push(own(value));
+    }
+}
+
+/// The group's values, parted by a character that no name should hold.
+fn group_key(group: &[(String, String)]) -> String {
+    let values: Vec<&str> = group.iter().map(|(_, value)| value.as_str()).collect();
+    values.join("\u{1f}")
+}
+
+/// The first 32 hex digits of SHA-256 over rule, group and start of the window (schemas §1.3.4).
+fn alert_id(rule: &str, group_key: &str, start: Timestamp) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"gwa1\0");
+    hash.update(rule.as_bytes());
+    hash.update(b"\0");
+    hash.update(group_key.as_bytes());
+    hash.update(b"\0");
+    hash.update(start.secs().to_le_bytes());
+    hex(&hash.finalize()[..16])
+}
+
+/// The rule's sentence with its values filled in.
+fn explain(template: &str, alert: &Alert) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((text, tail)) = rest.split_once('{') {
+        out.push_str(text);
+        let Some((name, tail)) = tail.split_once('}') else {
+            out.push('{');
+            rest = tail;
+            continue;
+        };
+        match name {
+            "count" => out.push_str(&alert.count.to_string()),
+            "distinct" => out.push_str(&alert.distinct.unwrap_or(0).to_string()),
+            "window" => out.push_str(&alert.window.to_string()),
+            "threshold" => out.push_str(&alert.threshold.to_string()),
+            _ => out.push_str(alert.group_value(name).unwrap_or(name)),
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_an_alert_follows_from_rule_group_and_start() {
+        let start = Timestamp::from_secs(1_795_160_760);
+        let id = alert_id("auth-bruteforce-ip", "198.51.100.23", start);
+        assert_eq!("37c2b9cd7088dc36dbf9094acf7818cc", id);
+    }
+}

@@ -1,0 +1,143 @@
+//! What is remembered for each rule and key, and how much of it.
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use super::firing::Firing;
+use super::window::{LastTimes, LastValues};
+use crate::units::Timestamp;
+
+/// The memory of one rule about one key.
+#[derive(Debug, Default)]
+pub(super) struct KeyState {
+    /// Rule number and group values, each with its length.
+    pub(super) key: Box<[u8]>,
+    /// Events that matched.
+    pub(super) times: LastTimes,
+    /// Different values among them.
+    pub(super) values: LastValues,
+    /// Events that speak against.
+    pub(super) against: LastTimes,
+    /// The alert that goes on.
+    pub(super) firing: Option<Box<Firing>>,
+    /// When it was last asked for.
+    last_used: Timestamp,
+}
+
+impl KeyState {
+    /// Forgets the windows.
+    pub(super) fn clear(&mut self) {
+        self.times = LastTimes::default();
+        self.values = LastValues::default();
+        self.against = LastTimes::default();
+    }
+}
+
+/// All keys of all rules.
+#[derive(Debug)]
+pub(super) struct Keys {
+    states: Vec<KeyState>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+    keys_max: usize,
+    evicted: u64,
+}
+
+impl Keys {
+    pub(super) fn new(keys_max: usize, hasher: RandomState) -> Self {
+        assert!(0 < keys_max);
+        let index = HashTable::new();
+        Self { states: Vec::new(), free: Vec::new(), index, hasher, keys_max, evicted: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// The memory of a key that is known.
+    pub(super) fn find(&mut self, key: &[u8]) -> Option<&mut KeyState> {
+        let states = &self.states;
+        let same = |number: &u32| *states[*number as usize].key == *key;
+        let number = *self.index.find(self.hasher.hash_one(key), same)?;
+        Some(&mut self.states[number as usize])
+    }
+
+    /// The number of a key, which is taken up if it is new.
+    pub(super) fn entry(&mut self, key: &[u8], now: Timestamp) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        let states = &self.states;
+        let same = |number: &u32| *states[*number as usize].key == *key;
+        if let Some(number) = self.index.find(hash, same).copied() {
+            self.states[number as usize].last_used = now;
+            return number;
+        }
+        if self.keys_max <= self.index.len() {
+            self.let_the_oldest_go();
+        }
+        let state = KeyState { key: key.into(), last_used: now, ..KeyState::default() };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.states[number as usize] = state;
+                number
+            }
+            None => {
+                self.states.push(state);
+                self.states.len() as u32 - 1
+            }
+        };
+        let (states, hasher) = (&self.states, &self.hasher);
+        let rehash = |number: &u32| hasher.hash_one(&*states[*number as usize].key);
+        self.index.insert_unique(hash, number, rehash);
+        number
+    }
+
+    /// The memory of key `number`.
+    pub(super) fn state(&mut self, number: u32) -> &mut KeyState {
+        &mut self.states[number as usize]
+    }
+
+    /// Makes room: an eighth of the keys goes, those first that were not asked for the longest.
+    /// Keys with an alert that goes on stay.
+    fn let_the_oldest_go(&mut self) {
+        let states = &self.states;
+        let mut idle: Vec<(Timestamp, u32)> = self
+            .index
+            .iter()
+            .filter(|number| states[**number as usize].firing.is_none())
+            .map(|number| (states[*number as usize].last_used, *number))
+            .collect();
+        let count = (self.keys_max / 8).max(1).min(idle.len());
+        if count < idle.len() {
+            idle.select_nth_unstable(count);
+        }
+        for (_, number) in &idle[..count] {
+            let key = std::mem::take(&mut self.states[*number as usize]).key;
+            let hash = self.hasher.hash_one(&*key);
+            if let Ok(found) = self.index.find_entry(hash, |held| held == number) {
+                found.remove();
+            }
+            self.free.push(*number);
+        }
+        self.evicted += count as u64;
+    }
+}
+
+/// Starts the key of a rule.
+pub(super) fn start_key(out: &mut Vec<u8>, rule: usize) {
+    out.clear();
+    out.extend_from_slice(&(rule as u16).to_le_bytes());
+}
+
+/// The rule of a key.
+pub(super) fn rule_of(key: &[u8]) -> usize {
+    usize::from(u16::from_le_bytes([key[0], key[1]]))
+}

@@ -1,0 +1,318 @@
+//! Rules: from events to alerts.
+//!
+//! [`Detectors`] sees every event once, in the order of the log, and keeps for each rule and key
+//! just enough to know whether the rule fires: see [`window`]. The clock is the log's own: the
+//! newest event time seen so far, so a replay raises the same alerts, at the same moments, with the
+//! same ids.
+//!
+//! Invariants: one alert for one rule and key while it goes on; at most `keys_max` keys are
+//! remembered, whoever invents them, and each one let go is counted.
+
+pub mod advice;
+mod alert;
+mod evidence;
+pub mod field;
+mod firing;
+mod keys;
+pub mod predicate;
+pub mod rule;
+pub mod window;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use self::evidence::{Pool, Trace};
+use self::firing::Firing;
+use self::keys::{KeyState, Keys};
+use self::rule::Rule;
+use self::window::Seen;
+use super::batch::{Event, EventBatch};
+use super::render::event_id::EventId;
+use crate::units::{Period, Timestamp};
+
+pub use alert::{Alert, AlertState, Evidence, RuleInfo, Severity};
+
+/// How much detection may remember.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Keys of all rules together. 65,536 take about 16 MiB when every one is busy.
+    pub keys_max: usize,
+    /// Bytes of lines kept as evidence.
+    pub evidence_bytes_max: usize,
+    /// Seed of the hashes of keys.
+    pub seed: u64,
+}
+
+impl Limits {
+    /// The default limits.
+    pub const fn new(seed: u64) -> Self {
+        Self { keys_max: 65_536, evidence_bytes_max: 8 << 20, seed }
+    }
+}
+
+/// Events stamped later than this after they were read are taken as of the time of reading.
+const FUTURE_MAX: Period = Period::from_secs(300);
+
+/// All rules and what they remember.
+#[derive(Debug)]
+pub struct Detectors {
+    rules: Vec<Rule>,
+    keys: Keys,
+    pool: Pool,
+    hasher: ahash::RandomState,
+    /// The newest event time seen.
+    now: Timestamp,
+    /// Alerts that go on: key numbers by the moment they end, if nothing more happens.
+    ending: BTreeSet<(Timestamp, u32)>,
+    /// Events that came too late for their window.
+    late: u64,
+    scratch: Vec<u8>,
+    quick: Quick,
+}
+
+/// What lets most events pass without asking each rule.
+#[derive(Debug, Default)]
+struct Quick {
+    /// Rules that have a share to watch.
+    with_share: bool,
+}
+
+impl Detectors {
+    /// Starts with nothing remembered.
+    pub fn new(rules: Vec<Rule>, limits: Limits) -> Self {
+        let hasher = ahash::RandomState::with_seeds(limits.seed, 7, 11, 13);
+        let quick = Quick { with_share: rules.iter().any(|rule| rule.share.is_some()) };
+        Self {
+            rules,
+            keys: Keys::new(limits.keys_max, hasher.clone()),
+            pool: Pool::new(limits.evidence_bytes_max),
+            hasher,
+            now: Timestamp(0),
+            ending: BTreeSet::new(),
+            late: 0,
+            scratch: Vec::new(),
+            quick,
+        }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The longest window: how far back a restart must look.
+    pub fn window_max(&self) -> Period {
+        self.rules.iter().map(|rule| rule.window).max().unwrap_or_default()
+    }
+
+    /// Keys remembered now, and keys let go so far because there were too many.
+    pub fn keys(&self) -> (u64, u64) {
+        (self.keys.len() as u64, self.keys.evicted())
+    }
+
+    /// Events that came too late for their window.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// The newest event time seen.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Sees all events of `batch`, read at `read_at`; appends what happened to `alerts`.
+    pub fn see(&mut self, batch: &EventBatch, read_at: Timestamp, alerts: &mut Vec<Alert>) {
+        let ids = EventId::new(&batch.origin);
+        let latest = read_at.plus(FUTURE_MAX);
+        for event in batch.events() {
+            let time = event.row().time.min(latest);
+            if self.now < time {
+                self.now = time;
+                if let Some((end, _)) = self.ending.first().copied()
+                    && end <= time
+                {
+                    self.resolve(time, alerts);
+                }
+            }
+            self.event(&event, time, &ids, &batch.origin, alerts);
+        }
+    }
+
+    /// Lets time pass without events: resolves what has been quiet for long enough.
+    pub fn tick(&mut self, now: Timestamp, alerts: &mut Vec<Alert>) {
+        self.now = self.now.max(now);
+        self.resolve(self.now, alerts);
+    }
+
+    /// Takes up alerts that were going on when the last run ended.
+    pub fn restore(&mut self, open: Vec<Alert>) {
+        for alert in open {
+            let Some(rule) = self.rules.iter().position(|rule| rule.id == alert.rule.id) else {
+                continue;
+            };
+            keys::start_key(&mut self.scratch, rule);
+            for ((_, subject), (_, value)) in self.rules[rule].group_by.iter().zip(&alert.group) {
+                subject.append_key_text(value, &mut self.scratch);
+            }
+            let number = self.keys.entry(&self.scratch, self.now);
+            let state = self.keys.state(number);
+            if let Some(before) = &state.firing {
+                self.ending.remove(&(before.end(&self.rules[rule]), number));
+            }
+            let firing = Firing::restored(alert);
+            self.ending.insert((firing.end(&self.rules[rule]), number));
+            state.firing = Some(Box::new(firing));
+        }
+    }
+
+    /// Ends silently every alert that is not in `open`: it was resolved in an earlier run, and only
+    /// looks alive because its lines were read again.
+    pub fn forget_all_but(&mut self, open: &[Alert]) {
+        let numbers: Vec<u32> = self.ending.iter().map(|(_, number)| *number).collect();
+        for number in numbers {
+            let state = self.keys.state(number);
+            let Some(firing) = &state.firing else { continue };
+            if !open.iter().any(|alert| alert.id == firing.alert.id) {
+                let rule = keys::rule_of(&state.key);
+                let end = firing.end(&self.rules[rule]);
+                state.firing = None;
+                state.clear();
+                self.ending.remove(&(end, number));
+            }
+        }
+    }
+
+    #[inline]
+    fn event(
+        &mut self,
+        event: &Event<'_>,
+        time: Timestamp,
+        ids: &EventId,
+        origin: &Arc<super::batch::Origin>,
+        alerts: &mut Vec<Alert>,
+    ) {
+        let mut evidence = None;
+        for index in 0..self.rules.len() {
+            let rule = &self.rules[index];
+            if rule.gate.lets_pass(event) && rule.condition.holds(event) {
+                let number = match evidence {
+                    Some(number) => number,
+                    None => {
+                        let number = self.pool.keep(Trace::of(event, origin, ids.of(event)));
+                        *evidence.insert(number)
+                    }
+                };
+                let seen = Seen { time, evidence: number };
+                self.matched(index, event, seen, alerts);
+            } else if self.quick.with_share
+                && let Some(share) = &rule.share
+                && !self.keys.is_empty()
+                && share.gate.lets_pass(event)
+                && share.against.holds(event)
+            {
+                self.against(index, event, time);
+            }
+        }
+    }
+
+    /// Makes the key of `event` under rule `index`; false where the event lacks a group field.
+    fn make_key(&mut self, index: usize, event: &Event<'_>) -> bool {
+        keys::start_key(&mut self.scratch, index);
+        let mut subjects = self.rules[index].group_by.iter();
+        subjects.all(|(_, subject)| subject.append_key(event, &mut self.scratch))
+    }
+
+    fn against(&mut self, index: usize, event: &Event<'_>, time: Timestamp) {
+        if !self.make_key(index, event) {
+            return;
+        }
+        // Only keys that already have matches are of interest.
+        if let Some(state) = self.keys.find(&self.scratch) {
+            let limit = self.rules[index].share.as_ref().map_or(0, |share| share.limit);
+            state.against.see(Seen { time, evidence: 0 }, limit);
+            if let Some(firing) = &mut state.firing
+                && event
+                    .row()
+                    .auth
+                    .is_some_and(|auth| auth.outcome == super::batch::AuthOutcome::Success)
+            {
+                firing.alert.successes += 1;
+            }
+        }
+    }
+
+    fn matched(&mut self, index: usize, event: &Event<'_>, seen: Seen, alerts: &mut Vec<Alert>) {
+        if !self.make_key(index, event) {
+            return;
+        }
+        let number = self.keys.entry(&self.scratch, self.now);
+        let rule = &self.rules[index];
+        let state = self.keys.state(number);
+        if seen.time.plus(rule.window) < self.now {
+            self.late += 1;
+        }
+        // A line that stands for several events fills the window as those would.
+        for _ in 0..(event.row().count as usize).clamp(1, rule.threshold) {
+            state.times.see(seen, rule.threshold);
+        }
+        let value = rule.distinct.and_then(|(subject, _)| hash_of(&self.hasher, subject, event));
+        if let (Some((_, min)), Some(value)) = (rule.distinct, value) {
+            state.values.see(value, seen, min);
+        }
+        let holds = fires(rule, state, seen.time);
+        if let Some(firing) = &mut state.firing {
+            firing.count(seen.time, event.row().count, value, self.pool.find(seen.evidence));
+            if holds {
+                self.ending.remove(&(firing.end(rule), number));
+                firing.hold(seen.time);
+                self.ending.insert((firing.end(rule), number));
+            }
+        } else if holds {
+            let firing = Firing::start(rule, state, event, seen.time, &self.pool);
+            alerts.push(firing.alert.clone());
+            self.ending.insert((firing.end(rule), number));
+            state.firing = Some(Box::new(firing));
+        }
+    }
+
+    fn resolve(&mut self, now: Timestamp, alerts: &mut Vec<Alert>) {
+        while let Some((end, number)) = self.ending.first().copied() {
+            if now < end {
+                return;
+            }
+            self.ending.pop_first();
+            let state = self.keys.state(number);
+            if let Some(firing) = state.firing.take() {
+                alerts.push(firing.resolved(end));
+            }
+            state.clear();
+        }
+    }
+}
+
+/// Whether the rule's conditions all hold for this key.
+fn fires(rule: &Rule, state: &KeyState, now: Timestamp) -> bool {
+    if !state.times.is_full(rule.threshold, rule.window) {
+        return false;
+    }
+    if let Some((_, min)) = rule.distinct
+        && !state.values.is_full(min, rule.window)
+    {
+        return false;
+    }
+    match &rule.share {
+        None => true,
+        Some(share) => {
+            let matching = rule.distinct.map_or(0, |(_, min)| min).max(rule.threshold) as f64;
+            let against = state.against.within(rule.window, now) as f64;
+            share.min <= matching / (matching + against)
+        }
+    }
+}
+
+fn hash_of(hasher: &ahash::RandomState, subject: field::Subject, event: &Event<'_>) -> Option<u64> {
+    Some(hasher.hash_one(&*subject.text(event)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The pack against small logs: what fires, what stays silent, and that nothing depends on how the
+//! lines were cut into batches.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::engine::batch::Origin;
+use crate::engine::enrich::Enricher;
+use crate::engine::format::FormatSet;
+use crate::engine::parse::{Parser, Text};
+use crate::engine::time::TimeReader;
+
+const START: u64 = 1_795_160_000;
+const READ_AT: Timestamp = Timestamp::from_secs(START + 1_000_000);
+
+/// One request of `client`, `second` after the start.
+fn line(second: u64, client: &str, user: &str, request: &str, status: u16) -> String {
+    let time = Timestamp::from_secs(START + second);
+    let text = time.rfc3339();
+    let clock = &text[11..19];
+    let day = &text[8..10];
+    format!(
+        "{client} - {user} [{day}/Nov/2026:{clock} +0000] \"{request}\" {status} 10 \"-\" \"-\"\n"
+    )
+}
+
+/// Runs the pack over `lines`, `batch_lines` at a time, and gives back every transition.
+fn run(lines: &[String], batch_lines: usize) -> Vec<Alert> {
+    let formats = FormatSet::from_definition("combined").expect("a known format");
+    let times = TimeReader::new(TimeZone::UTC, READ_AT);
+    let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
+    let mut detectors = Detectors::new(rule::builtin(), Limits::new(5));
+    let (mut alerts, mut batch, mut from) = (Vec::new(), EventBatch::default(), 0);
+    for chunk in lines.chunks(batch_lines) {
+        let bytes = chunk.concat().into_bytes();
+        let length = bytes.len() as u64;
+        let origin = Arc::new(Origin { source: "web".to_owned(), ..Origin::default() });
+        let text = Text { origin, bytes, from, truncated_last: false, read_at: READ_AT };
+        from += length;
+        parser.fill(&mut batch, text);
+        detectors.see(&batch, READ_AT, &mut alerts);
+    }
+    detectors.tick(READ_AT, &mut alerts);
+    alerts
+}
+
+/// The transitions as `rule state count group`.
+#[track_caller]
+fn check(lines: &[String], expected: &[&str]) {
+    let whole = run(lines, usize::MAX);
+    let show = |alert: &Alert| {
+        let group: Vec<&str> = alert.group.iter().map(|(_, value)| value.as_str()).collect();
+        let (state, count) = (alert.state.name(), alert.count);
+        format!("{} {state} {count} {}", alert.rule.id, group.join(" ")).trim_end().to_owned()
+    };
+    assert_eq!(expected, whole.iter().map(show).collect::<Vec<_>>());
+    for batch_lines in [1, 2, 7] {
+        assert_eq!(whole, run(lines, batch_lines), "in batches of {batch_lines} lines");
+    }
+}
+
+fn failures(count: u64, every: u64, client: &str, user: impl Fn(u64) -> String) -> Vec<String> {
+    let one = |n| line(n * every, client, &user(n), "GET /members/ HTTP/1.1", 401);
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn ten_failed_logins_within_ten_minutes_fire_once_and_resolve_once() {
+    let lines = failures(14, 50, "203.0.113.7", |_| "alice".to_owned());
+    check(
+        &lines,
+        &[
+            "auth.bruteforce.client firing 10 203.0.113.7",
+            "auth.bruteforce.client resolved 14 203.0.113.7",
+        ],
+    );
+}
+
+#[test]
+fn nine_failed_logins_stay_silent() {
+    check(&failures(9, 20, "203.0.113.7", |_| "alice".to_owned()), &[]);
+}
+
+#[test]
+fn an_office_behind_one_address_is_no_attack() {
+    let mut lines = Vec::new();
+    for n in 0..60 {
+        let second = n * 10;
+        if n % 5 == 0 {
+            lines.push(line(second, "192.0.2.1", "-", "POST /login HTTP/1.1", 401));
+        }
+        lines.push(line(second + 5, "192.0.2.1", "-", "POST /login HTTP/1.1", 302));
+    }
+    check(&lines, &[]);
+}
+
+#[test]
+fn eight_names_from_one_client_are_spraying() {
+    let lines = failures(8, 240, "2001:db8::1", |n| format!("member{n}"));
+    check(
+        &lines,
+        &["auth.spray.client firing 8 2001:db8::/64", "auth.spray.client resolved 8 2001:db8::/64"],
+    );
+}
+
+#[test]
+fn probing_many_missing_paths_fires_and_missing_images_do_not() {
+    let probe = |n: u64| line(n, "198.51.100.9", "-", &format!("GET /x{n}.php HTTP/1.1"), 404);
+    let lines: Vec<String> = (0..15).map(probe).collect();
+    check(
+        &lines,
+        &["http.404.burst firing 15 198.51.100.9", "http.404.burst resolved 15 198.51.100.9"],
+    );
+    let image = |n: u64| line(n, "198.51.100.9", "-", &format!("GET /x{n}.png HTTP/1.1"), 404);
+    check(&(0..60).map(image).collect::<Vec<_>>(), &[]);
+}
+
+#[test]
+fn server_errors_need_several_clients() {
+    let error = |n: u64, clients: u64| {
+        line(n, &format!("198.51.100.{}", n % clients), "-", "GET / HTTP/1.1", 503)
+    };
+    check(&(0..40).map(|n| error(n, 1)).collect::<Vec<_>>(), &[]);
+    check(
+        &(0..40).map(|n| error(n, 8)).collect::<Vec<_>>(),
+        &["http.5xx.site firing 20 default", "http.5xx.site resolved 40 default"],
+    );
+}
+
+#[test]
+fn a_late_line_counts_where_it_belongs() {
+    let mut lines = failures(10, 10, "203.0.113.7", |_| "alice".to_owned());
+    lines.swap(2, 8);
+    let alerts = run(&lines, 1);
+    assert_eq!(10, alerts[0].count);
+    assert_eq!(Timestamp::from_secs(START), alerts[0].first_event);
+}
+
+#[test]
+fn an_alert_carries_what_an_analyst_asks_for() {
+    let lines = failures(12, 10, "203.0.113.7", |n| format!("user{}", n % 3));
+    let alert = run(&lines, 4).remove(0);
+    assert_eq!("10 failed log-ins from 203.0.113.7 within 10m", alert.summary);
+    assert_eq!(vec!["203.0.113.7".parse::<std::net::IpAddr>().expect("ip")], alert.addresses);
+    assert_eq!(["user0", "user1", "user2"].as_slice(), alert.users);
+    assert_eq!(Some(&10), alert.statuses.get(&401));
+    assert_eq!(10, alert.evidence.len());
+    assert_eq!(0, alert.evidence[0].offset);
+    assert_eq!(lines[0].len() as u64, alert.evidence[1].offset);
+    assert_eq!(lines[0].trim_end(), alert.evidence[0].line);
+}
+
+#[test]
+fn keys_stay_bounded_and_real_offenders_are_found() {
+    let mut detectors = Detectors::new(rule::builtin(), Limits { keys_max: 64, ..Limits::new(5) });
+    let formats = FormatSet::from_definition("combined").expect("a known format");
+    let times = TimeReader::new(TimeZone::UTC, READ_AT);
+    let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
+    let mut text = String::new();
+    for n in 0..3000 {
+        let client = format!("10.{}.{}.1", n / 250, n % 250);
+        text.push_str(&line(n / 50, &client, "-", "GET /a HTTP/1.1", 403));
+        if n % 2 == 0 {
+            text.push_str(&line(n / 50, "203.0.113.7", "-", "GET /b HTTP/1.1", 403));
+        }
+    }
+    let mut batch = EventBatch::default();
+    let origin = Arc::new(Origin::default());
+    let text =
+        Text { origin, bytes: text.into_bytes(), from: 0, truncated_last: false, read_at: READ_AT };
+    parser.fill(&mut batch, text);
+    let mut alerts = Vec::new();
+    detectors.see(&batch, READ_AT, &mut alerts);
+
+    let (held, evicted) = detectors.keys();
+    assert!(held <= 64 && 0 < evicted, "{held} held, {evicted} let go");
+    assert!(alerts.iter().any(|alert| alert.group_value("client.net") == Some("203.0.113.7")));
+}

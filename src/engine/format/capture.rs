@@ -1,0 +1,343 @@
+//! What a captured piece of a line means, and how it becomes a field.
+//!
+//! nginx variables, Apache directives and the groups of a user's regular expression all name one
+//! of these captures, so each meaning has one implementation, whoever wrote the line.
+
+use super::{Context, Miss};
+use crate::engine::address;
+use crate::engine::batch::{Field, Module, Stamp, Writer};
+use crate::engine::request;
+use crate::engine::text::{parse_u64, unescape};
+use crate::engine::time::{Logged, TimeReader};
+
+/// How a time is written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum TimeForm {
+    /// `20/Nov/2026:07:46:41 +0000`.
+    Clf,
+    /// RFC 3339 and its relatives.
+    Iso,
+    /// Seconds, milli- or microseconds since 1970.
+    Epoch,
+    /// As a strftime pattern says.
+    Pattern(String),
+}
+
+/// The unit of a duration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Unit {
+    /// Seconds, with or without a fraction.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+}
+
+/// The meaning of one piece of a line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Capture {
+    /// Nothing of interest.
+    Skip,
+    /// The client: address, host name, or a list of addresses.
+    Client,
+    /// The login name.
+    User,
+    /// When it happened.
+    Time(TimeForm),
+    /// `GET /path HTTP/1.1`.
+    Request,
+    /// The target alone, with its query.
+    Target,
+    /// `HTTP/1.1`.
+    Protocol,
+    /// The status.
+    Status,
+    /// Bytes of the response body.
+    BodyBytes,
+    /// Bytes of the whole response.
+    ResponseBytes,
+    /// How long the request took.
+    Duration(Unit),
+    /// A host with or without a port.
+    Host,
+    /// A list of values of the upstreams tried; the last one counts, if it has a field.
+    Upstream(Option<Field>),
+    /// `TLSv1.3`.
+    TlsVersion,
+    /// Any other field, as it is.
+    Text(Field),
+    /// A number; anything else is left out.
+    Number(Field),
+    /// A value outside the schema.
+    Label(Box<str>),
+}
+
+/// How the server escapes what it writes into a field.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Escape {
+    /// nginx's default and Apache's: `\xHH` and C-style.
+    #[default]
+    Default,
+    /// nginx's `escape=json`.
+    Json,
+    /// Not at all.
+    None,
+}
+
+/// Turns the captured pieces of a whole line into one event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applier {
+    pub(super) escape: Escape,
+    pub(super) module: Module,
+    /// The server writes the start of the request, not its end.
+    pub(super) stamp: Stamp,
+    /// The client must be an address: the format would read too much else otherwise.
+    pub(super) client_is_address: bool,
+}
+
+impl Applier {
+    /// Sets one field. `escaped` says that the line holds a backslash somewhere.
+    pub(super) fn apply(
+        &self,
+        capture: &Capture,
+        value: &[u8],
+        escaped: bool,
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Miss> {
+        if value == b"-" {
+            return match capture {
+                Capture::BodyBytes => {
+                    out.row.bytes = Some(0);
+                    Ok(())
+                }
+                Capture::Time(_) => Err(Miss::Time),
+                Capture::Client => Err(Miss::Client),
+                Capture::Request => {
+                    request::split(b"", out);
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+        }
+        if escaped && self.escape != Escape::None && memchr::memchr(b'\\', value).is_some() {
+            let mut clear = Vec::with_capacity(value.len());
+            match self.escape {
+                Escape::Json => unescape_json(&mut clear, value),
+                Escape::Default | Escape::None => unescape(&mut clear, value),
+            }
+            return self.set(capture, &clear, cx, out);
+        }
+        self.set(capture, value, cx, out)
+    }
+
+    fn set(
+        &self,
+        capture: &Capture,
+        value: &[u8],
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Miss> {
+        match capture {
+            Capture::Skip => (),
+            Capture::Client => return self.client(value, out),
+            Capture::User => user(value, out),
+            Capture::Time(form) => {
+                let (time, zone) = read_time(form, value, cx.times).ok_or(Miss::Time)?;
+                out.row.time = time;
+                out.row.zone_minutes = zone;
+            }
+            Capture::Request => request::split(value, out),
+            Capture::Target => request::split_target(value, out),
+            Capture::Protocol => request::set_version(value, out),
+            Capture::Status => out.row.status = status(value)?,
+            Capture::BodyBytes => out.row.bytes = parse_u64(value),
+            Capture::ResponseBytes => {
+                if out.row.bytes.is_none() {
+                    out.row.bytes = parse_u64(value);
+                }
+                if parse_u64(value).is_some() {
+                    out.set(Field::ResponseBytes, value);
+                }
+            }
+            Capture::Duration(unit) => out.row.duration_ns = duration(*unit, value),
+            Capture::Host => host(value, out),
+            Capture::Upstream(None) => (),
+            Capture::Upstream(Some(field)) => upstream(*field, value, out),
+            Capture::TlsVersion => {
+                let version = value.strip_prefix(b"TLSv").unwrap_or(value);
+                out.set(Field::TlsVersion, version);
+            }
+            Capture::Text(Field::Query) => {
+                out.set(Field::Query, value.strip_prefix(b"?").unwrap_or(value));
+            }
+            Capture::Text(field) => out.set(*field, value),
+            Capture::Number(field) => {
+                if is_decimal(value) {
+                    out.set(*field, value);
+                }
+            }
+            Capture::Label(name) => {
+                if !value.is_empty() {
+                    out.label(name, value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn client(&self, value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
+        // A list of hops: the right-most is the peer, the whole is what the peer claims.
+        if let Some(comma) = memchr::memrchr(b',', value) {
+            let last = value[comma + 1..].trim_ascii();
+            out.row.client = Some(address::parse_ip(last).ok_or(Miss::Client)?);
+            out.set(Field::ClientAddress, last);
+            out.set(Field::Forwarded, value);
+            return Ok(());
+        }
+        match address::parse_ip(value) {
+            Some(ip) => out.row.client = Some(ip),
+            None if self.client_is_address || !looks_like_host(value) => return Err(Miss::Client),
+            None => (),
+        }
+        out.set(Field::ClientAddress, value);
+        Ok(())
+    }
+}
+
+fn user(value: &[u8], out: &mut Writer<'_>) {
+    // Apache prints two quotes where the name sent is empty.
+    if value == b"\"\"" || value.is_empty() {
+        out.row.empty_user = value.len() == 2;
+        return;
+    }
+    out.set(Field::User, value);
+}
+
+fn status(value: &[u8]) -> Result<u16, Miss> {
+    match *value {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            Ok(u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'))
+        }
+        [b'0', b'0', b'0'] | [b'0'] | [] => Ok(0),
+        _ => Err(Miss::Status),
+    }
+}
+
+fn host(value: &[u8], out: &mut Writer<'_>) {
+    let (name, port) = address::split_port(value);
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    if name.is_empty() || name == b"_" {
+        return;
+    }
+    if name.iter().any(u8::is_ascii_uppercase) {
+        out.set_with(Field::Domain, |to| to.extend(name.iter().map(u8::to_ascii_lowercase)));
+    } else {
+        out.set(Field::Domain, name);
+    }
+    if port.is_some()
+        && let Some(colon) = memchr::memrchr(b':', value)
+    {
+        out.set(Field::DestinationPort, &value[colon + 1..]);
+    }
+}
+
+/// nginx joins the values of several upstreams by `, ` and those of several groups by ` : `.
+fn upstream(field: Field, value: &[u8], out: &mut Writer<'_>) {
+    let mut last = None;
+    let mut count = 0u64;
+    for item in value.split(|byte| *byte == b',') {
+        // A colon inside an item is part of an address; one between blanks parts two groups.
+        let mut rest = item;
+        loop {
+            let at = memchr::memmem::find(rest, b" : ");
+            let one = rest[..at.unwrap_or(rest.len())].trim_ascii();
+            count += 1;
+            if one != b"-" && !one.is_empty() {
+                last = Some(one);
+            }
+            match at {
+                Some(at) => rest = &rest[at + 3..],
+                None => break,
+            }
+        }
+    }
+    let Some(last) = last else { return };
+    if field == Field::UpstreamAddress {
+        out.set(field, last);
+        out.set_with(Field::UpstreamAttempts, |to| {
+            to.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+        });
+    } else if is_decimal(last) {
+        out.set(field, last);
+    }
+}
+
+fn read_time(form: &TimeForm, value: &[u8], times: &mut TimeReader) -> Option<Logged> {
+    match form {
+        TimeForm::Clf => times.clf(value),
+        TimeForm::Iso => times.iso(value),
+        TimeForm::Epoch => TimeReader::epoch(value),
+        TimeForm::Pattern(pattern) => times.pattern(pattern, value),
+    }
+}
+
+fn duration(unit: Unit, value: &[u8]) -> Option<u64> {
+    let (whole, fraction) = match memchr::memchr(b'.', value) {
+        Some(dot) => (&value[..dot], &value[dot + 1..]),
+        None => (value, &b""[..]),
+    };
+    let scale: u64 = match unit {
+        Unit::Seconds => 1_000_000_000,
+        Unit::Milliseconds => 1_000_000,
+        Unit::Microseconds => 1000,
+    };
+    let digits = fraction.len().min(9);
+    let part = if digits == 0 { 0 } else { parse_u64(&fraction[..digits])? };
+    let part = part * scale / 10u64.pow(digits as u32);
+    parse_u64(whole)?.checked_mul(scale)?.checked_add(part)
+}
+
+/// A number as JSON accepts it: digits with at most one dot inside.
+fn is_decimal(value: &[u8]) -> bool {
+    let mut parts = value.splitn(2, |byte| *byte == b'.');
+    let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    let (whole, fraction) = (parts.next().unwrap_or_default(), parts.next());
+    let plain = whole == b"0" || whole.first() != Some(&b'0');
+    value.len() <= 20 && plain && digits(whole) && fraction.is_none_or(digits)
+}
+
+/// A host name or `unix:`: what servers write where they resolve names.
+fn looks_like_host(value: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let named = value.len() <= 253 && value.iter().all(allowed);
+    value == b"unix:" || (named && value.iter().any(u8::is_ascii_alphabetic))
+}
+
+fn unescape_json(out: &mut Vec<u8>, field: &[u8]) {
+    let mut rest = field;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        let code = |digits: &[u8]| {
+            let text = std::str::from_utf8(digits).ok()?;
+            char::from_u32(u32::from_str_radix(text, 16).ok()?)
+        };
+        let (used, char) = match rest[at + 1..] {
+            [b'n', ..] => (2, '\n'),
+            [b'r', ..] => (2, '\r'),
+            [b't', ..] => (2, '\t'),
+            [b'b', ..] => (2, '\u{8}'),
+            [b'f', ..] => (2, '\u{c}'),
+            [byte @ (b'"' | b'\\' | b'/'), ..] => (2, char::from(byte)),
+            [b'u', ref tail @ ..] => match tail.get(..4).and_then(code) {
+                Some(char) => (6, char),
+                None => (1, '\\'),
+            },
+            _ => (1, '\\'),
+        };
+        out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = &rest[at + used..];
+    }
+    out.extend_from_slice(rest);
+}

@@ -1,0 +1,13 @@
+//! Pure and synchronous: bytes in, events, counts and alerts out. No file, no socket, no clock.
+
+pub mod address;
+pub mod batch;
+pub mod detect;
+pub mod enrich;
+pub mod format;
+pub mod parse;
+pub mod render;
+pub mod request;
+pub mod tally;
+pub mod text;
+pub mod time;

@@ -1,0 +1,171 @@
+//! From a block of bytes to a batch of events: cut, parse, enrich.
+//!
+//! Infallible: a line that no format reads is an event too, of kind [`Kind::ParseFailure`] with
+//! the raw line kept. Hostile input that makes a parser panic (a bug) costs that line only.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use memchr::memchr;
+
+use super::batch::{Action, EventBatch, Field, Kind, Level, Malformed, Origin, Writer};
+use super::enrich::Enricher;
+use super::format::{Context, FormatSet, Miss};
+use super::time::TimeReader;
+use crate::units::Timestamp;
+
+/// A stretch of whole lines and what is known about where it was read.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Where the lines come from.
+    pub origin: Arc<Origin>,
+    /// The lines with their endings.
+    pub bytes: Vec<u8>,
+    /// Offset of the first byte in its file.
+    pub from: u64,
+    /// The last line was longer than the limit and lost its rest.
+    pub truncated_last: bool,
+    /// When it was read: the time of events that carry none.
+    pub read_at: Timestamp,
+}
+
+/// Reads the lines of one source.
+#[derive(Debug)]
+pub struct Parser {
+    formats: FormatSet,
+    times: TimeReader,
+    enricher: Arc<Enricher>,
+    /// Empty lines are events too, so that there is one for each line of input.
+    pub keep_empty: bool,
+    misses: [u64; Miss::ALL.len()],
+}
+
+impl Parser {
+    /// A parser of `formats`, with times read by `times`.
+    pub fn new(formats: FormatSet, times: TimeReader, enricher: Arc<Enricher>) -> Self {
+        Self { formats, times, enricher, keep_empty: false, misses: [0; Miss::ALL.len()] }
+    }
+
+    /// The definition of the format in use.
+    pub fn definition(&self) -> &str {
+        self.formats.definition()
+    }
+
+    /// Lines not understood so far, by [`Miss::ALL`].
+    pub fn misses(&self) -> [u64; Miss::ALL.len()] {
+        self.misses
+    }
+
+    /// Times without a year lie before `reference`.
+    pub fn set_reference(&mut self, reference: Timestamp) {
+        self.times.set_reference(reference);
+    }
+
+    /// Fills `batch` with the events of `text`; answers the batch's former buffer for reuse.
+    pub fn fill(&mut self, batch: &mut EventBatch, text: Text) -> Vec<u8> {
+        let Text { origin, bytes, from, truncated_last, read_at } = text;
+        let buffer = batch.refill(origin, bytes);
+        let mut at = 0;
+        while let Some(next) = self.run(batch, at, from, read_at) {
+            // A parser panicked on the line at `next`: keep that line as it is and go on.
+            at = next;
+        }
+        if truncated_last {
+            batch.mark_last(|row| row.malformed = Some(Malformed::TooLong));
+        }
+        buffer
+    }
+
+    /// Reads from byte `start` to the end; answers where to go on when a parser panicked.
+    fn run(
+        &mut self,
+        batch: &mut EventBatch,
+        start: usize,
+        from: u64,
+        read_at: Timestamp,
+    ) -> Option<usize> {
+        let (raw, mut out) = batch.open();
+        let mut at = start;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            while at < raw.len() {
+                let end = memchr(b'\n', &raw[at..]).map_or(raw.len(), |length| at + length);
+                self.line(raw, at, end, from, read_at, &mut out);
+                at = end + 1;
+            }
+        }));
+        if result.is_ok() {
+            return None;
+        }
+        let end = memchr(b'\n', &raw[at..]).map_or(raw.len(), |length| at + length);
+        out.reset();
+        out.row.offset = from + at as u64;
+        out.set_line(&raw[at..end]);
+        fail(&mut out, "internal error while reading this line", read_at);
+        out.finish();
+        Some(end + 1)
+    }
+
+    #[inline]
+    fn line(
+        &mut self,
+        raw: &[u8],
+        start: usize,
+        end: usize,
+        from: u64,
+        read_at: Timestamp,
+        out: &mut Writer<'_>,
+    ) {
+        let line = &raw[start..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = without_nul_run(line);
+        if line.is_empty() && !self.keep_empty {
+            return;
+        }
+        let offset = from + start as u64;
+        let mut cx = Context { times: &mut self.times };
+        match self.formats.parse(line, &mut cx, out) {
+            Ok(()) => {
+                if out.row.time == Timestamp(0) {
+                    out.row.time = read_at;
+                    out.row.time_is_read = true;
+                }
+                self.enricher.enrich(raw, out);
+            }
+            Err(miss) => {
+                self.misses[miss as usize] += 1;
+                out.reset();
+                fail(out, reason(miss), read_at);
+            }
+        }
+        out.row.offset = offset;
+        out.set_line(line);
+        out.finish();
+    }
+}
+
+/// A writer that lost its place leaves a run of NUL bytes in front of its next line.
+fn without_nul_run(line: &[u8]) -> &[u8] {
+    match line.first() {
+        Some(0) => &line[line.iter().take_while(|byte| **byte == 0).count()..],
+        _ => line,
+    }
+}
+
+fn fail(out: &mut Writer<'_>, reason: &'static str, read_at: Timestamp) {
+    out.row.kind = Kind::ParseFailure;
+    out.row.action = Action::ParseFailed;
+    out.row.level = Level::Warn;
+    out.row.time = read_at;
+    out.row.time_is_read = true;
+    out.row.format = "none";
+    out.set(Field::Error, reason.as_bytes());
+}
+
+fn reason(miss: Miss) -> &'static str {
+    match miss {
+        Miss::Shape => "the line fits none of the formats tried",
+        Miss::Time => "the time in the line is none",
+        Miss::Status => "the status in the line is none",
+        Miss::Client => "the client in the line is neither an address nor a host name",
+    }
+}

@@ -1,0 +1,386 @@
+//! An alert as one JSON object with the field names of ECS.
+//!
+//! The alert log, `scan --output alerts` and the sinks print the same bytes. Keys come in a fixed
+//! order, so that two runs over the same lines differ in nothing; what is not known is absent.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+use super::event_id::EventId;
+use crate::engine::batch::Origin;
+use crate::engine::detect::{Alert, AlertState};
+
+/// Appends `alert` as one minified JSON object, without a line ending.
+///
+/// JSON escapes control characters itself, so hostile text cannot end the line.
+pub fn alert_json(alert: &Alert, out: &mut Vec<u8>) {
+    let mut serializer = serde_json::Serializer::with_formatter(out, Shown);
+    document(alert).serialize(&mut serializer).expect("memory takes every byte");
+}
+
+/// Writes characters that a terminal obeys or hides as `\u` escapes: the same JSON, and safe to
+/// look at. (JSON itself demands that only below U+0020.)
+struct Shown;
+
+impl Formatter for Shown {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_hidden) {
+            let (head, tail) = rest.split_at(at);
+            let hidden = tail.chars().next().expect("found just now");
+            writer.write_all(head.as_bytes())?;
+            for unit in hidden.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &tail[hidden.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Delete, C1 controls, and what turns the writing direction or has no width.
+fn is_hidden(character: char) -> bool {
+    matches!(
+        character,
+        '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Separates the values of a group key, as in the alert's id.
+const GROUP_SEPARATOR: &str = "\u{1f}";
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "@timestamp")]
+    timestamp: String,
+    message: &'a str,
+    event: Event<'a>,
+    rule: Rule<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threat: Option<Threat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<User<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<Url<'a>>,
+    gatewatch: Gatewatch<'a>,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    kind: &'static str,
+    category: [&'static str; 1],
+    r#type: [&'static str; 1],
+    module: &'static str,
+    dataset: &'static str,
+    action: &'static str,
+    code: &'a str,
+    id: String,
+    severity: u8,
+    risk_score: u8,
+    start: String,
+    end: String,
+}
+
+#[derive(Serialize)]
+struct Rule<'a> {
+    id: &'a str,
+    name: &'a str,
+    category: &'a str,
+    version: String,
+}
+
+#[derive(Serialize)]
+struct Threat<'a> {
+    framework: &'static str,
+    technique: Technique<'a>,
+}
+
+#[derive(Serialize)]
+struct Technique<'a> {
+    id: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    ip: &'a [IpAddr],
+}
+
+#[derive(Serialize)]
+struct User<'a> {
+    name: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Url<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    domain: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    path: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Gatewatch<'a> {
+    alert: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    id: &'a str,
+    state: &'static str,
+    severity: &'static str,
+    group_key: String,
+    group: BTreeMap<&'a str, &'a str>,
+    count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distinct: Option<u64>,
+    threshold: u64,
+    window_s: u64,
+    first_seen: String,
+    last_seen: String,
+    successes: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    statuses: BTreeMap<u16, u64>,
+    sample_ids: Vec<&'a str>,
+    evidence: Vec<Line<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    advice: &'a [String],
+    backfill: bool,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    file: &'a str,
+    offset: u64,
+    event_id: &'a str,
+    text: &'a str,
+}
+
+fn document(alert: &Alert) -> Document<'_> {
+    let (first, last) = (alert.first_event.rfc3339(), alert.last_event.rfc3339());
+    Document {
+        timestamp: alert.at.rfc3339(),
+        message: &alert.summary,
+        event: Event {
+            kind: "alert",
+            category: [category(&alert.rule.category)],
+            r#type: ["info"],
+            module: "gatewatch",
+            dataset: "gatewatch.alert",
+            action: action(alert.state),
+            code: &alert.rule.id,
+            id: transition_id(alert),
+            severity: alert.severity.score(),
+            risk_score: alert.severity.score(),
+            start: first.clone(),
+            end: last.clone(),
+        },
+        rule: Rule {
+            id: &alert.rule.id,
+            name: &alert.rule.title,
+            category: &alert.rule.category,
+            version: alert.rule.version.to_string(),
+        },
+        threat: (!alert.rule.attack.is_empty()).then(|| Threat {
+            framework: "MITRE ATT&CK",
+            technique: Technique { id: &alert.rule.attack },
+        }),
+        source: (!alert.addresses.is_empty()).then_some(Source { ip: &alert.addresses }),
+        user: (!alert.users.is_empty()).then_some(User { name: &alert.users }),
+        url: (!alert.sites.is_empty() || !alert.paths.is_empty())
+            .then_some(Url { domain: &alert.sites, path: &alert.paths }),
+        gatewatch: Gatewatch { alert: details(alert, first, last) },
+    }
+}
+
+fn details(alert: &Alert, first_seen: String, last_seen: String) -> Details<'_> {
+    let values: Vec<&str> = alert.group.iter().map(|(_, value)| value.as_str()).collect();
+    Details {
+        id: &alert.id,
+        state: alert.state.name(),
+        severity: alert.severity.name(),
+        group_key: values.join(GROUP_SEPARATOR),
+        group: alert.group.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        count: alert.count,
+        distinct: alert.distinct,
+        threshold: alert.threshold,
+        window_s: alert.window.secs(),
+        first_seen,
+        last_seen,
+        successes: alert.successes,
+        // Lines without a status would read as a status 0 that no server sends.
+        statuses: alert
+            .statuses
+            .iter()
+            .filter(|(code, _)| **code != 0)
+            .map(|(c, n)| (*c, *n))
+            .collect(),
+        sample_ids: alert
+            .evidence
+            .iter()
+            .map(|line| line.event_id.as_str())
+            .filter(|id| !id.is_empty())
+            .collect(),
+        evidence: alert
+            .evidence
+            .iter()
+            .map(|line| Line {
+                time: line.time.rfc3339(),
+                file: &line.file,
+                offset: line.offset,
+                event_id: &line.event_id,
+                text: &line.line,
+            })
+            .collect(),
+        advice: &alert.rule.advice,
+        backfill: alert.backfill,
+    }
+}
+
+fn action(state: AlertState) -> &'static str {
+    match state {
+        AlertState::Firing => "alert_firing",
+        AlertState::Resolved => "alert_resolved",
+    }
+}
+
+/// ECS allows `info` for each of these, and no category for what is about operations.
+fn category(rule: &str) -> &'static str {
+    match rule {
+        "authentication" => "authentication",
+        "web" => "web",
+        _ => "intrusion_detection",
+    }
+}
+
+/// Differs between the transitions of one alert and is the same in every replay.
+fn transition_id(alert: &Alert) -> String {
+    let number = match alert.state {
+        AlertState::Firing => 0,
+        AlertState::Resolved => 1,
+    };
+    let origin = Origin { source: "gatewatch:alert".to_owned(), ..Origin::default() };
+    let name = format!("{}-{number}", alert.id);
+    let id = EventId::new(&origin).of_line(alert.at.ms(), 0, name.as_bytes());
+    id.map(char::from).iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::detect::{Evidence, RuleInfo, Severity};
+    use crate::units::{Period, Timestamp};
+
+    fn alert() -> Alert {
+        Alert {
+            id: "7a2f4c1d00000000000000000000beef".into(),
+            state: AlertState::Firing,
+            rule: RuleInfo {
+                id: "auth.spray.client".into(),
+                version: 1,
+                title: "Password spraying from one client".into(),
+                category: "authentication".into(),
+                attack: vec!["T1110.003".into()],
+                advice: vec![],
+            },
+            severity: Severity::High,
+            at: Timestamp::from_secs(1_795_160_801),
+            group: vec![("client.net".into(), "203.0.113.7".into()), ("site".into(), "a".into())],
+            summary: "14 users failed\nfrom \"203.0.113.7\"".into(),
+            count: 41,
+            distinct: Some(14),
+            threshold: 8,
+            window: Period::from_secs(3600),
+            first_event: Timestamp::from_secs(1_795_160_000),
+            last_event: Timestamp::from_secs(1_795_160_800),
+            addresses: vec!["203.0.113.7".parse().unwrap()],
+            users: vec!["j.doe".into()],
+            sites: vec!["a".into()],
+            paths: vec![],
+            statuses: BTreeMap::from([(0, 1), (401, 40)]),
+            successes: 0,
+            evidence: vec![Evidence {
+                time: Timestamp::from_secs(1_795_160_000),
+                file: "access.log".into(),
+                offset: 88_123,
+                event_id: "01J".into(),
+                line: "GET / \u{1b}[31m".into(),
+            }],
+            backfill: false,
+        }
+    }
+
+    fn json(alert: &Alert) -> String {
+        let mut out = Vec::new();
+        alert_json(alert, &mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn an_alert_is_one_line_with_the_keys_in_their_order() {
+        let expected = concat!(
+            r#"{"@timestamp":"2026-11-20T07:46:41.000Z","#,
+            r#""message":"14 users failed\nfrom \"203.0.113.7\"","#,
+            r#""event":{"kind":"alert","category":["authentication"],"type":["info"],"#,
+            r#""module":"gatewatch","dataset":"gatewatch.alert","action":"alert_firing","#,
+            r#""code":"auth.spray.client","id":"@ID@","severity":73,"risk_score":73,"#,
+            r#""start":"2026-11-20T07:33:20.000Z","end":"2026-11-20T07:46:40.000Z"},"#,
+            r#""rule":{"id":"auth.spray.client","name":"Password spraying from one client","#,
+            r#""category":"authentication","version":"1"},"#,
+            r#""threat":{"framework":"MITRE ATT&CK","technique":{"id":["T1110.003"]}},"#,
+            r#""source":{"ip":["203.0.113.7"]},"user":{"name":["j.doe"]},"#,
+            r#""url":{"domain":["a"]},"#,
+            r#""gatewatch":{"alert":{"id":"7a2f4c1d00000000000000000000beef","state":"firing","#,
+            r#""severity":"high","group_key":"203.0.113.7\u001fa","#,
+            r#""group":{"client.net":"203.0.113.7","site":"a"},"count":41,"distinct":14,"#,
+            r#""threshold":8,"window_s":3600,"first_seen":"2026-11-20T07:33:20.000Z","#,
+            r#""last_seen":"2026-11-20T07:46:40.000Z","successes":0,"statuses":{"401":40},"#,
+            r#""sample_ids":["01J"],"evidence":[{"time":"2026-11-20T07:33:20.000Z","#,
+            r#""file":"access.log","offset":88123,"event_id":"01J","text":"GET / \u001b[31m"}],"#,
+            r#""backfill":false}}}"#,
+        );
+        assert_eq!(expected.replace("@ID@", &transition_id(&alert())), json(&alert()));
+    }
+
+    #[test]
+    fn what_is_not_known_is_absent() {
+        let mut alert = alert();
+        (alert.addresses, alert.users, alert.sites) = (vec![], vec![], vec![]);
+        alert.rule.attack.clear();
+        let value: serde_json::Value = serde_json::from_str(&json(&alert)).expect("valid JSON");
+        for key in ["source", "user", "url", "threat"] {
+            assert_eq!(None, value.get(key));
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_and_reads_back_the_same() {
+        let mut alert = alert();
+        alert.summary = "a\u{202e}b\u{9b}2J\u{7f}\u{e0041}\u{e9}\r\n".into();
+        let text = json(&alert);
+        let shown = r#""message":"a\u202eb\u009b2J\u007f\udb40\udc41é\r\n""#;
+        assert!(text.contains(shown), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
+        assert_eq!(alert.summary, value["message"]);
+    }
+
+    #[test]
+    fn each_transition_has_its_own_event_id() {
+        let firing = alert();
+        let resolved = Alert { state: AlertState::Resolved, ..alert() };
+        assert_ne!(transition_id(&firing), transition_id(&resolved));
+        assert!(json(&resolved).contains(r#""action":"alert_resolved""#));
+        assert_eq!(json(&firing), json(&alert()), "the same alert, the same bytes");
+    }
+}

@@ -1,0 +1,308 @@
+//! What happened: `event`, `message`, `error` and `tags`.
+
+use super::json::key;
+use super::limits::{TEXT, WORD};
+use super::{Scribe, limits};
+use crate::engine::batch::{
+    Action, Auth, AuthOutcome, ClientSource, Field, Kind, Level, Malformed, Module, Row, Stamp,
+};
+use crate::engine::render::event_id::push_line_hash;
+use crate::units::{Period, Timestamp};
+
+/// A line from further ahead than this was written by a clock gone wrong.
+const CLOCK_SKEW_MAX: Period = Period::from_secs(600);
+
+/// Characters of the path in the summary of a request.
+const MESSAGE_PATH_MAX: usize = 200;
+
+/// How much an event matters, by which it is sorted on every wire: the level of the line, unless
+/// it is the result of a log-in.
+pub fn level_of(row: &Row) -> Level {
+    match row.auth {
+        Some(Auth { outcome: AuthOutcome::Failure, .. }) => Level::Warn,
+        Some(Auth { outcome: AuthOutcome::Success, .. }) => Level::Info,
+        _ => row.level,
+    }
+}
+
+impl Scribe<'_, '_> {
+    pub(super) fn event(&mut self, created: Timestamp) {
+        let row = self.row;
+        let event = self.json.open(r#""event":{"#);
+        self.json.raw(classes(row));
+        let action = match row.kind {
+            Kind::ParseFailure => Action::ParseFailed,
+            _ => row.action,
+        };
+        self.json.word(key!("action"), action.name());
+        if let Some(outcome) = outcome(row) {
+            self.json.word(key!("outcome"), outcome);
+        }
+        if let Some(reason) = row.auth.and_then(|auth| auth.reason) {
+            self.json.word(key!("reason"), reason.name());
+        }
+        if !self.limits.minimal {
+            self.field(key!("code"), "event.code", Field::Code, WORD);
+        }
+        self.json.number(key!("severity"), u64::from(level_of(row).severity()));
+        if 1 < row.count {
+            self.json.number(key!("count"), u64::from(row.count));
+        }
+        self.json.raw(dataset(row));
+        self.json.raw(r#""id":""#);
+        self.json.out.extend_from_slice(&self.encoder.id.of(self.event));
+        self.json.raw(r#"","#);
+        if self.full {
+            self.json.raw(r#""hash":""#);
+            push_line_hash(self.json.out, self.event.line());
+            self.json.raw(r#"","#);
+        }
+        self.original();
+        self.json.raw(r#""created":""#);
+        self.encoder.created.push(created, self.json.out);
+        self.json.raw(r#"","#);
+        if let Some(duration) = row.duration_ns {
+            self.json.number(key!("duration"), duration);
+        }
+        if self.full {
+            self.period();
+        }
+        if !self.limits.minimal {
+            self.sequence();
+            self.timezone();
+        }
+        self.json.close(event, b'}');
+    }
+
+    fn original(&mut self) {
+        let max = match self.row.kind {
+            Kind::ParseFailure => self.limits.unread,
+            _ if self.encoder.ecs.keep_original => self.limits.original,
+            _ => return,
+        };
+        if max == 0 {
+            self.json.note_cut("event.original");
+        } else {
+            self.json.text(key!("original"), "event.original", self.event.line(), max);
+        }
+    }
+
+    /// `event.start` and `event.end`, as far as the line tells: servers log one of the two.
+    fn period(&mut self) {
+        let row = self.row;
+        if row.kind != Kind::Access || row.time_is_read {
+            return;
+        }
+        let (start, end) = match (row.stamp, row.duration_ns) {
+            (Stamp::End, Some(ns)) => {
+                (Some(Timestamp(row.time.0.saturating_sub(ns))), Some(row.time))
+            }
+            (Stamp::Start, Some(ns)) => {
+                (Some(row.time), Some(Timestamp(row.time.0.saturating_add(ns))))
+            }
+            (Stamp::End, None) => (None, Some(row.time)),
+            (Stamp::Start, None) => (Some(row.time), None),
+        };
+        if let Some(start) = start {
+            self.time("\"start\":\"", start);
+        }
+        if let Some(end) = end {
+            self.time("\"end\":\"", end);
+        }
+    }
+
+    /// A counter stands in for the position in inputs that are no file.
+    fn sequence(&mut self) {
+        if self.encoder.file.is_empty() {
+            self.json.number(key!("sequence"), self.row.offset);
+        }
+    }
+
+    /// `event.timezone`; UTC goes without saying.
+    fn timezone(&mut self) {
+        let minutes = self.row.zone_minutes;
+        if minutes == 0 {
+            return;
+        }
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let (hours, minutes) = (minutes.unsigned_abs() / 60, minutes.unsigned_abs() % 60);
+        let two = |value: u16| [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8];
+        self.json.raw(r#""timezone":""#);
+        self.json.out.push(sign as u8);
+        self.json.out.extend_from_slice(&two(hours));
+        self.json.out.push(b':');
+        self.json.out.extend_from_slice(&two(minutes));
+        self.json.raw(r#"","#);
+    }
+
+    fn time(&mut self, key: &str, time: Timestamp) {
+        self.json.raw(key);
+        time.write_rfc3339(self.json.out);
+        self.json.raw(r#"","#);
+    }
+
+    /// One line for people.
+    pub(super) fn message(&mut self) {
+        match self.row.kind {
+            Kind::Access => self.request_message(),
+            Kind::ServerError | Kind::Auth => {
+                self.field(key!("message"), "message", Field::Message, self.limits.message);
+            }
+            Kind::ParseFailure => self.json.word(key!("message"), "this line could not be read"),
+        }
+    }
+
+    /// `GET /members/ 401 bob 198.51.100.23`
+    fn request_message(&mut self) {
+        if self.limits.minimal {
+            return;
+        }
+        self.json.raw(r#""message":""#);
+        self.message_word(Field::Method, limits::TOKEN);
+        self.message_word(Field::Path, MESSAGE_PATH_MAX);
+        match self.row.status {
+            0 => self.json.raw("-"),
+            status => self.json.raw(itoa::Buffer::new().format(status)),
+        }
+        self.json.out.push(b' ');
+        self.message_word(Field::User, self.limits.user);
+        if self.row.client.is_some() {
+            self.json.out.extend_from_slice(self.client.as_bytes());
+        } else {
+            self.message_word(Field::ClientAddress, WORD);
+            self.json.out.pop();
+        }
+        self.json.raw(r#"","#);
+    }
+
+    /// A field of the summary and the blank behind it; `-` where there is none.
+    fn message_word(&mut self, field: Field, max: usize) {
+        let value = self.fields.value(field).unwrap_or(b"-");
+        // A cut here loses nothing: the field itself follows.
+        super::json::push_text(self.json.out, value, max);
+        self.json.out.push(b' ');
+    }
+
+    /// Why a line could not be read.
+    pub(super) fn error(&mut self) {
+        if self.row.kind == Kind::ParseFailure {
+            let error = self.json.open(r#""error":{"#);
+            let max = self.limits.message.min(TEXT);
+            self.field(key!("message"), "error.message", Field::Error, max);
+            self.json.close(error, b'}');
+        }
+    }
+
+    pub(super) fn tags(&mut self, created: Timestamp) {
+        let row = self.row;
+        let tags = self.json.open(r#""tags":["#);
+        if row.kind == Kind::Access && is_attempt(row) {
+            self.json.raw(r#""login_attempt","#);
+        }
+        if row.malformed.is_some() {
+            self.json.raw(r#""malformed_request","#);
+        }
+        if row.malformed == Some(Malformed::TlsBytes) {
+            self.json.raw(r#""tls_on_plain","#);
+        }
+        if row.client_source == ClientSource::Ambiguous
+            || self.fields.value(Field::Trailing).is_some()
+        {
+            self.json.raw(r#""lossy_parse","#);
+        }
+        if created.plus(CLOCK_SKEW_MAX) < row.time {
+            self.json.raw(r#""clock_skew","#);
+        }
+        self.json.close(tags, b']');
+    }
+}
+
+/// A log-in was tried; the first leg of a Basic dialogue, which sends no name, is none.
+fn is_attempt(row: &Row) -> bool {
+    row.auth.is_some_and(|auth| auth.outcome != AuthOutcome::Challenge)
+}
+
+/// `event.kind`, `.category` and `.type`: only the pairs that ECS permits.
+fn classes(row: &Row) -> &'static str {
+    match row.kind {
+        Kind::Access if row.action == Action::Logout => {
+            r#""kind":"event","category":["web","authentication"],"type":["access","end"],"#
+        }
+        Kind::Access if is_attempt(row) => {
+            r#""kind":"event","category":["web","authentication"],"type":["access","start"],"#
+        }
+        Kind::Access => r#""kind":"event","category":["web"],"type":["access"],"#,
+        Kind::ServerError if Level::Error <= row.level => {
+            r#""kind":"event","category":["web"],"type":["error"],"#
+        }
+        Kind::ServerError => r#""kind":"event","category":["web"],"type":["info"],"#,
+        Kind::Auth => match row.action {
+            Action::SessionOpened => r#""kind":"event","category":["session"],"type":["start"],"#,
+            Action::SessionClosed => r#""kind":"event","category":["session"],"type":["end"],"#,
+            Action::Login | Action::AuthFailed => {
+                r#""kind":"event","category":["authentication"],"type":["start"],"#
+            }
+            Action::Logout => r#""kind":"event","category":["authentication"],"type":["end"],"#,
+            _ => r#""kind":"event","category":["authentication"],"type":["info"],"#,
+        },
+        Kind::ParseFailure => r#""kind":"pipeline_error","#,
+    }
+}
+
+/// `event.outcome`: the verdict about a log-in, else what the status says.
+fn outcome(row: &Row) -> Option<&'static str> {
+    match (row.auth, row.kind, row.status) {
+        (Some(auth), ..) => match auth.outcome {
+            AuthOutcome::Success => Some("success"),
+            AuthOutcome::Failure => Some("failure"),
+            AuthOutcome::Attempt => Some("unknown"),
+            AuthOutcome::Challenge => None,
+        },
+        (None, Kind::Access, 0) => Some("unknown"),
+        (None, Kind::Access, ..400) => Some("success"),
+        (None, Kind::Access, 400..) => Some("failure"),
+        (None, Kind::ServerError | Kind::Auth | Kind::ParseFailure, _) => None,
+    }
+}
+
+/// `event.dataset` and `.module`: the log that the line was in.
+fn dataset(row: &Row) -> &'static str {
+    macro_rules! set {
+        ($module:literal, $log:literal) => {
+            concat!("\"dataset\":\"", $module, ".", $log, "\",\"module\":\"", $module, "\",")
+        };
+    }
+    match (row.module, log_name(row)) {
+        (Module::Nginx, Log::Access) => set!("nginx", "access"),
+        (Module::Nginx, Log::Error | Log::Auth) => set!("nginx", "error"),
+        (Module::Apache, Log::Access) => set!("apache", "access"),
+        (Module::Apache, Log::Error | Log::Auth) => set!("apache", "error"),
+        (Module::System, Log::Access) => set!("system", "access"),
+        (Module::System, Log::Error) => set!("system", "error"),
+        (Module::System, Log::Auth) => set!("system", "auth"),
+        (Module::App, Log::Access) => set!("app", "access"),
+        (Module::App, Log::Error) => set!("app", "error"),
+        (Module::App, Log::Auth) => set!("app", "auth"),
+    }
+}
+
+enum Log {
+    Access,
+    Error,
+    Auth,
+}
+
+fn log_name(row: &Row) -> Log {
+    match row.kind {
+        Kind::Access => Log::Access,
+        Kind::ServerError => Log::Error,
+        Kind::Auth => Log::Auth,
+        // What would have been in the line shows in the name of the format that refused it.
+        Kind::ParseFailure if row.format.ends_with("error") => Log::Error,
+        Kind::ParseFailure if row.format.ends_with("auth") => Log::Auth,
+        Kind::ParseFailure => match row.module {
+            Module::Nginx | Module::Apache | Module::App => Log::Access,
+            Module::System => Log::Auth,
+        },
+    }
+}

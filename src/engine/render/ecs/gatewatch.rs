@@ -1,0 +1,248 @@
+//! What ECS has no name for, and the lists of everything that an event is about: `gatewatch` and
+//! `related`.
+
+use std::net::IpAddr;
+
+use super::json::{is_decimal, key};
+use super::limits::{SHORT, TEXT, WORD};
+use super::{AddressText, Scribe};
+use crate::engine::address::{parse_ip, split_port};
+use crate::engine::batch::{AuthOutcome, ClientSource, Field, Kind};
+
+/// Hops of a forwarding header that are written.
+const HOPS_MAX: usize = 32;
+
+/// Columns behind the known ones that are written.
+const TRAILING_MAX: usize = 16;
+
+impl Scribe<'_, '_> {
+    /// Every address and user of the event once, and the hosts it came from. The site that was
+    /// asked is not among them: it is `destination.domain` in every event.
+    pub(super) fn related(&mut self) {
+        if !self.diagnostics("related") {
+            return;
+        }
+        let related = self.json.open(r#""related":{"#);
+        let ips = self.json.open(r#""ip":["#);
+        if self.row.client.is_some() {
+            self.json.out.push(b'"');
+            self.json.out.extend_from_slice(self.client.as_bytes());
+            self.json.raw(r#"","#);
+        }
+        self.other_addresses();
+        self.json.close(ips, b']');
+        let (user, target) = (self.fields.value(Field::User), self.fields.value(Field::TargetUser));
+        self.pair(r#""user":["#, "related.user", user, target);
+        let client = match self.row.client {
+            // What was logged in the place of an address is the name of a host, or a socket.
+            None => self.fields.value(Field::ClientAddress).filter(|name| !name.contains(&b':')),
+            Some(_) => None,
+        };
+        self.pair(r#""hosts":["#, "related.hosts", client, self.fields.value(Field::Hostname));
+        self.json.close(related, b'}');
+    }
+
+    /// A list of at most two different texts.
+    fn pair(
+        &mut self,
+        start: &'static str,
+        name: &'static str,
+        first: Option<&[u8]>,
+        second: Option<&[u8]>,
+    ) {
+        let list = self.json.open(start);
+        if let Some(first) = first {
+            self.json.item(name, first, WORD);
+        }
+        if let Some(second) = second.filter(|_| first != second) {
+            self.json.item(name, second, WORD);
+        }
+        self.json.close(list, b']');
+    }
+
+    /// The addresses beside the client's, each once.
+    fn other_addresses(&mut self) {
+        let mut seen = [None; HOPS_MAX + 4];
+        seen[0] = self.row.client.map(|client| client.to_canonical());
+        let mut count = 1;
+        let single = [Field::Peer, Field::RealIp, Field::DestinationIp];
+        let single = single.into_iter().filter_map(|field| self.fields.value(field));
+        let chain = hops(self.fields.value(Field::Forwarded).unwrap_or_default());
+        for ip in single.chain(chain).filter_map(address_in) {
+            if !seen[..count].contains(&Some(ip)) {
+                seen[count] = Some(ip);
+                count += 1;
+                self.json.out.push(b'"');
+                self.json.out.extend_from_slice(AddressText::of(Some(ip)).as_bytes());
+                self.json.raw(r#"","#);
+            }
+        }
+    }
+
+    /// The profile asks for a part that helps to find out what went wrong. A full event that has
+    /// to do without it says so.
+    fn diagnostics(&mut self, part: &'static str) -> bool {
+        if self.full && !self.limits.diagnostics {
+            self.json.note_cut(part);
+        }
+        self.full && self.limits.diagnostics
+    }
+
+    pub(super) fn gatewatch(&mut self) {
+        let row = self.row;
+        let diagnostics = self.diagnostics("gatewatch");
+        let own = self.json.open(r#""gatewatch":{"#);
+        if diagnostics {
+            if !row.format.is_empty() {
+                self.json.word(key!("format"), row.format);
+            }
+            self.path_of_client();
+        }
+        if row.time_is_read {
+            self.json.word(key!("time_source"), "read");
+        }
+        if let Some(malformed) = row.malformed {
+            self.json.word(key!("malformed"), malformed.name());
+        }
+        if diagnostics {
+            self.upstream();
+        }
+        self.auth();
+        if diagnostics {
+            self.trailing();
+        }
+        // Last, because every text before may set them.
+        if self.json.nonutf8 {
+            self.json.truth(key!("nonutf8"), true);
+        }
+        self.truncated();
+        self.json.close(own, b'}');
+    }
+
+    /// Through which hops a request came, and which of them counts as the client.
+    fn path_of_client(&mut self) {
+        let row = self.row;
+        let peer = self.json.open(r#""peer":{"#);
+        match self.fields.value(Field::Peer).and_then(address_in) {
+            Some(ip) => {
+                let text = AddressText::of(Some(ip));
+                self.json.text(key!("ip"), "gatewatch.peer.ip", text.as_bytes(), SHORT);
+            }
+            None if row.client_source == ClientSource::Peer
+                && row.kind == Kind::Access
+                && row.client.is_some() =>
+            {
+                self.json.raw(r#""ip":""#);
+                self.json.out.extend_from_slice(self.client.as_bytes());
+                self.json.raw(r#"","#);
+            }
+            None => (),
+        }
+        self.json.close(peer, b'}');
+        if row.kind == Kind::Access || row.client_source != ClientSource::Peer {
+            self.json.word(key!("client_ip_source"), row.client_source.name());
+        }
+        self.field(key!("real_ip"), "gatewatch.real_ip", Field::RealIp, WORD);
+        let chain = self.json.open(r#""xff_chain":["#);
+        for hop in hops(self.fields.value(Field::Forwarded).unwrap_or_default()) {
+            self.json.item("gatewatch.xff_chain", hop, WORD);
+        }
+        self.json.close(chain, b']');
+    }
+
+    fn upstream(&mut self) {
+        let upstream = self.json.open(r#""upstream":{"#);
+        let (name, field) = ("gatewatch.upstream.address", Field::UpstreamAddress);
+        self.field(key!("address"), name, field, WORD);
+        self.field_number(key!("status"), Field::UpstreamStatus, 999);
+        if let Some(seconds) = self.fields.value(Field::UpstreamTime)
+            && is_decimal(seconds)
+        {
+            self.json.raw(r#""response_time_s":"#);
+            self.json.out.extend_from_slice(seconds);
+            self.json.out.push(b',');
+        }
+        self.field_number(key!("attempts"), Field::UpstreamAttempts, u64::MAX);
+        self.json.close(upstream, b'}');
+        let cache = self.json.open(r#""cache":{"#);
+        self.field(key!("status"), "gatewatch.cache.status", Field::CacheStatus, SHORT);
+        self.json.close(cache, b'}');
+        let connection = self.json.open(r#""connection":{"#);
+        self.field_number(key!("id"), Field::Connection, u64::MAX);
+        self.field_number(key!("requests"), Field::ConnectionRequests, u64::MAX);
+        self.json.close(connection, b'}');
+    }
+
+    fn auth(&mut self) {
+        let member = self.json.open(r#""auth":{"#);
+        if let Some(auth) = self.row.auth {
+            self.json.word(key!("method"), auth.method.name());
+            self.json.word(key!("confidence"), auth.confidence.name());
+            self.json.truth(key!("counted"), auth.counted);
+            // Success and failure are in `event.outcome`, which has no word for the others.
+            if matches!(auth.outcome, AuthOutcome::Challenge | AuthOutcome::Attempt) {
+                self.json.word(key!("outcome"), auth.outcome.name());
+            }
+        }
+        if self.row.empty_user {
+            self.json.truth(key!("empty_user"), true);
+        }
+        self.json.close(member, b'}');
+    }
+
+    fn trailing(&mut self) {
+        let extra = self.json.open(r#""extra":["#);
+        if self.fields.value(Field::Trailing).is_some() {
+            let columns = self.event.rare().filter(|(field, _)| *field == Field::Trailing);
+            for (_, column) in columns.take(TRAILING_MAX) {
+                self.json.item("gatewatch.extra", column, TEXT);
+            }
+        }
+        self.json.close(extra, b']');
+    }
+
+    fn truncated(&mut self) {
+        let list = self.json.open(r#""truncated":["#);
+        for name in std::mem::take(&mut self.json.truncated) {
+            self.json.word("", name);
+        }
+        self.json.close(list, b']');
+    }
+}
+
+/// The entries of a forwarding header from left to right.
+fn hops(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let entries = header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    entries.filter(|entry| !entry.is_empty()).take(HOPS_MAX)
+}
+
+/// The address in one entry of a forwarding header or in the name of a peer: with or without a
+/// port, brackets, quotes, or `for=` before it.
+pub(super) fn address_in(entry: &[u8]) -> Option<IpAddr> {
+    let node = entry.split(|byte| *byte == b';').find_map(|pair| {
+        let (name, value) = pair.trim_ascii().split_at_checked(4)?;
+        name.eq_ignore_ascii_case(b"for=").then_some(value)
+    });
+    let node = node.unwrap_or(entry);
+    let node = node.strip_prefix(b"\"").unwrap_or(node);
+    let node = node.strip_suffix(b"\"").unwrap_or(node);
+    parse_ip(node).or_else(|| parse_ip(split_port(node).0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_every_way_a_proxy_writes_it() {
+        for text in ["192.0.2.7", "192.0.2.7:80", "\"192.0.2.7\"", "::ffff:192.0.2.7"] {
+            assert_eq!("192.0.2.7".parse().ok(), address_in(text.as_bytes()), "{text}");
+        }
+        for text in ["2001:db8::1", "[2001:db8::1]:80", "proto=http; For=\"[2001:db8::1]:4711\""] {
+            assert_eq!("2001:db8::1".parse().ok(), address_in(text.as_bytes()), "{text}");
+        }
+        for text in ["unknown", "_hidden", "", "for=", "unix:"] {
+            assert_eq!(None, address_in(text.as_bytes()), "{text}");
+        }
+    }
+}

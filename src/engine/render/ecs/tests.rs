@@ -1,0 +1,539 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::*;
+use crate::engine::batch::{
+    Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, EventBatch, FIELDS, Level,
+    Malformed, Module, Reason, Stamp, Writer,
+};
+use crate::engine::render::event_id::fingerprint;
+
+const CREATED: Timestamp = Timestamp::from_ms(1_795_160_801_120);
+const TIME: Timestamp = Timestamp::from_ms(1_795_160_801_000);
+
+fn agent() -> Agent {
+    Agent {
+        version: "0.1.0".to_owned(),
+        id: "0b9d6a7e-6f0e-4f5c-9a53-1c1c6f1f2a10".to_owned(),
+        name: "web1.example.org".to_owned(),
+    }
+}
+
+/// A batch of one event, filled by `fill` from the raw line.
+fn batch(line: &[u8], fill: impl Fn(&[u8], &mut Writer<'_>)) -> EventBatch {
+    let origin = Origin {
+        source: "web1:nginx-access".to_owned(),
+        path: "/var/log/nginx/access.log".to_owned(),
+        fingerprint: fingerprint(&[line, b"\n"].concat()),
+        site: "www.example.org".to_owned(),
+        host: "web1.example.org".to_owned(),
+    };
+    let mut batch = EventBatch::default();
+    batch.refill(Arc::new(origin), line.to_vec());
+    let (raw, mut writer) = batch.open();
+    writer.set_line(raw);
+    writer.row.time = TIME;
+    fill(raw, &mut writer);
+    writer.finish();
+    batch
+}
+
+fn render(profile: Profile, batch: &EventBatch) -> String {
+    let mut out = b"before ".to_vec();
+    Ecs::new(profile, &agent(), false).render(&batch.event(0), CREATED, &mut out);
+    let text = String::from_utf8(out).expect("UTF-8");
+    text.strip_prefix("before ").expect("what was there stays").to_owned()
+}
+
+fn set(writer: &mut Writer<'_>, fields: &[(Field, &str)]) {
+    for (field, value) in fields {
+        writer.set(*field, value.as_bytes());
+    }
+}
+
+const ACCESS_LINE: &[u8] = b"198.51.100.23 - bob [20/Nov/2026:07:46:41 +0000] \
+    \"GET /members/?q=a|b=c HTTP/1.1\" 401 179 \"https://www.example.org/\" \
+    \"Mozilla/5.0 (X11; Linux) \\x22x\\x22\" \"-\" 0.012";
+
+fn failed_login() -> EventBatch {
+    batch(ACCESS_LINE, |_, writer| {
+        set(
+            writer,
+            &[
+                (Field::ClientAddress, "198.51.100.23"),
+                (Field::User, "bob"),
+                (Field::Method, "GET"),
+                (Field::Target, "/members/?q=a|b=c"),
+                (Field::Path, "/members/"),
+                (Field::Query, "q=a|b=c"),
+                (Field::HttpVersion, "1.1"),
+                (Field::Referrer, "https://www.example.org/"),
+                (Field::UserAgent, "Mozilla/5.0 (X11; Linux) \"x\""),
+                (Field::Domain, "www.example.org"),
+                (Field::Scheme, "https"),
+                (Field::DestinationPort, "443"),
+            ],
+        );
+        writer.row.client = "198.51.100.23".parse().ok();
+        writer.row.format = "nginx:custom";
+        writer.row.action = Action::Login;
+        writer.row.level = Level::Warn;
+        writer.row.status = 401;
+        writer.row.bytes = Some(179);
+        writer.row.duration_ns = Some(12_000_000);
+        writer.row.auth = Some(Auth {
+            outcome: AuthOutcome::Failure,
+            reason: Some(Reason::BadCredentials),
+            method: AuthMethod::Basic,
+            confidence: Confidence::High,
+            counted: true,
+        });
+    })
+}
+
+/// A request with nearly every field there is.
+fn proxied_request() -> EventBatch {
+    batch(b"proxied", |_, writer| {
+        set(
+            writer,
+            &[
+                (Field::ClientAddress, "::ffff:203.0.113.77"),
+                (Field::Method, "POST"),
+                (Field::Target, "/caf\u{e9}/Start.PHP?x=\"y\"#top"),
+                (Field::Path, "/caf\u{e9}/Start.PHP"),
+                (Field::Query, ""),
+                (Field::Fragment, "top"),
+                (Field::HttpVersion, "3"),
+                (Field::Domain, "shop.example.org"),
+                (Field::Peer, "10.0.0.2"),
+                (Field::ClientPort, "50022"),
+                (Field::Forwarded, "192.0.2.9, 203.0.113.77:4711, unknown"),
+                (Field::RealIp, "203.0.113.77"),
+                (Field::DestinationIp, "2001:db8::1"),
+                (Field::DestinationPort, "70000"),
+                (Field::RequestId, "req-1"),
+                (Field::RequestBytes, "640"),
+                (Field::RequestBodyBytes, "21"),
+                (Field::ResponseBytes, "710"),
+                (Field::TlsVersion, "1.3"),
+                (Field::TlsCipher, "TLS_AES_128_GCM_SHA256"),
+                (Field::TlsServerName, "shop.example.org"),
+                (Field::UpstreamAddress, "10.1.1.2:80"),
+                (Field::UpstreamStatus, "504"),
+                (Field::UpstreamTime, "1.000"),
+                (Field::UpstreamAttempts, "2"),
+                (Field::CacheStatus, "MISS"),
+                (Field::Connection, "77"),
+                (Field::ConnectionRequests, "3"),
+                (Field::Trailing, "one"),
+                (Field::Trailing, "two"),
+            ],
+        );
+        writer.label("zone.name", b"eu");
+        writer.label("zone_name", b"the same name again");
+        writer.set(Field::Referrer, b"https://\xff.example.org/\x1b[2J");
+        writer.set(Field::UserAgent, &[b'a'; 1100]);
+        writer.row.client = "::ffff:203.0.113.77".parse().ok();
+        writer.row.client_source = ClientSource::Forwarded;
+        writer.row.format = "nginx:custom";
+        writer.row.module = Module::Apache;
+        writer.row.stamp = Stamp::Start;
+        writer.row.zone_minutes = -210;
+        writer.row.time = CREATED.plus_ms(700_000);
+        writer.row.level = Level::Error;
+        writer.row.status = 502;
+        writer.row.bytes = Some(710);
+        writer.row.duration_ns = Some(1_011_000_000);
+    })
+}
+
+fn tls_on_the_plain_port() -> EventBatch {
+    batch(b"2001:db8::7 - - \"\\x16\\x03\"", |raw, writer| {
+        writer.set(Field::ClientAddress, &raw[..11]);
+        writer.row.client = "2001:db8::7".parse().ok();
+        writer.row.format = "combined";
+        writer.row.level = Level::Notice;
+        writer.row.status = 400;
+        writer.row.bytes = Some(157);
+        writer.row.malformed = Some(Malformed::TlsBytes);
+        writer.row.empty_user = true;
+    })
+}
+
+fn server_error() -> EventBatch {
+    batch(b"an error line", |_, writer| {
+        set(
+            writer,
+            &[
+                (Field::ClientAddress, "192.0.2.9"),
+                (Field::Message, "open() \"/srv/x\" failed (2: No such file or directory)"),
+                (Field::Code, "AH00128"),
+                (Field::Process, "core"),
+                (Field::Pid, "812"),
+                (Field::Tid, "9"),
+            ],
+        );
+        writer.row.client = "192.0.2.9".parse().ok();
+        writer.row.kind = Kind::ServerError;
+        writer.row.module = Module::Apache;
+        writer.row.format = "apache:error";
+        writer.row.action = Action::FileNotFound;
+        writer.row.level = Level::Error;
+        writer.row.zone_minutes = 120;
+    })
+}
+
+fn login_over_ssh() -> EventBatch {
+    batch(b"an auth line", |_, writer| {
+        set(
+            writer,
+            &[
+                (Field::ClientAddress, "client.example.org"),
+                (Field::User, "alice"),
+                (Field::TargetUser, "root"),
+                (Field::Message, "Accepted publickey for alice from client.example.org"),
+                (Field::Process, "sshd"),
+                (Field::Pid, "911"),
+                (Field::Hostname, "web1"),
+                (Field::Service, "sshd"),
+            ],
+        );
+        writer.row.kind = Kind::Auth;
+        writer.row.count = 3;
+        writer.row.module = Module::System;
+        writer.row.format = "syslog:auth";
+        writer.row.action = Action::Login;
+        writer.row.auth = Some(Auth {
+            outcome: AuthOutcome::Success,
+            reason: None,
+            method: AuthMethod::PublicKey,
+            confidence: Confidence::High,
+            counted: false,
+        });
+    })
+}
+
+fn unread_line() -> EventBatch {
+    let mut batch = batch(b"no \"log\" line \xff\x07", |_, writer| {
+        writer.set(Field::Error, b"no format reads it: no_match");
+        writer.row.kind = Kind::ParseFailure;
+        writer.row.action = Action::ParseFailed;
+        writer.row.level = Level::Warn;
+        writer.row.format = "none";
+        writer.row.time = CREATED;
+        writer.row.time_is_read = true;
+        writer.row.offset = 7;
+    });
+    let stdin = Origin { path: String::new(), ..(*batch.origin).clone() };
+    batch.origin = Arc::new(stdin);
+    batch
+}
+
+fn first_leg_of_a_dialogue() -> EventBatch {
+    batch(b"a challenge", |_, writer| {
+        writer.row.status = 401;
+        writer.row.level = Level::Warn;
+        writer.row.client_source = ClientSource::Ambiguous;
+        writer.row.auth = Some(Auth {
+            outcome: AuthOutcome::Challenge,
+            reason: None,
+            method: AuthMethod::Basic,
+            confidence: Confidence::High,
+            counted: false,
+        });
+    })
+}
+
+type Case = (&'static str, fn() -> EventBatch);
+
+const CASES: &[Case] = &[
+    ("failed_login", failed_login),
+    ("proxied_request", proxied_request),
+    ("tls_on_the_plain_port", tls_on_the_plain_port),
+    ("server_error", server_error),
+    ("login_over_ssh", login_over_ssh),
+    ("unread_line", unread_line),
+    ("first_leg_of_a_dialogue", first_leg_of_a_dialogue),
+];
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ecs").join(name)
+}
+
+#[test]
+fn events_are_written_as_the_golden_files_show() {
+    for (name, build) in CASES {
+        let batch = build();
+        let actual = [Profile::Full, Profile::Compact].map(|profile| render(profile, &batch));
+        let actual = format!("{}\n{}\n", actual[0], actual[1]);
+        let path = golden(&format!("{name}.ndjson"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &actual).expect("a golden file that can be written");
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(expected, actual, "{}", path.display());
+    }
+}
+
+#[test]
+fn every_name_is_in_the_list_and_every_name_of_the_list_is_written() {
+    let mut written = BTreeSet::new();
+    for (_, build) in CASES {
+        let text = render(Profile::Full, &build());
+        written.extend(names(&text));
+        let mut kept = Vec::new();
+        Ecs::new(Profile::Full, &agent(), true).render(&build().event(0), CREATED, &mut kept);
+        written.extend(names(&String::from_utf8(kept).expect("UTF-8")));
+    }
+    let list = std::fs::read_to_string(golden("names.txt")).expect("the list of names");
+    let listed: BTreeSet<String> = list
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(listed, written);
+}
+
+#[test]
+fn the_raw_line_is_kept_where_the_operator_wants_it() {
+    let mut out = Vec::new();
+    Ecs::new(Profile::Compact, &agent(), true).render(&failed_login().event(0), CREATED, &mut out);
+    let event: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    assert_eq!(event["event"]["original"].as_str().map(str::as_bytes), Some(ACCESS_LINE));
+}
+
+#[test]
+fn each_step_of_shrinking_gives_a_smaller_event_that_says_what_it_lacks() {
+    let batch = batch(&[b'r'; 9000], |raw, writer| {
+        for field in [Field::UserAgent, Field::Referrer, Field::Query, Field::Target, Field::Path] {
+            writer.set(field, raw);
+        }
+        writer.row.client = "192.0.2.9".parse().ok();
+    });
+    let ecs = Ecs::new(Profile::Full, &agent(), true);
+    let mut last = usize::MAX;
+    let mut step = Some(Shrink::NONE);
+    while let Some(shrink) = step {
+        let mut out = Vec::new();
+        ecs.open(&batch.origin).render_shrunk(&batch.event(0), CREATED, shrink, &mut out);
+        let event: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        assert!(out.len() < last, "{shrink:?}");
+        assert!(event["gatewatch"]["truncated"].is_array(), "{shrink:?}");
+        assert_eq!("192.0.2.9", event["source"]["ip"]);
+        assert!(event["event"]["id"].is_string());
+        last = out.len();
+        step = shrink.next();
+    }
+    assert!(last < 800, "{last}");
+}
+
+/// A parsed object in which no name stands twice.
+struct Unique(BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Unique;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object without repeated names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
+                let mut names = BTreeSet::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    let Unique(below) = map.next_value()?;
+                    let fresh = match below.is_empty() {
+                        true => names.insert(name.clone()),
+                        false => below.iter().all(|below| names.insert(format!("{name}.{below}"))),
+                    };
+                    if !fresh {
+                        return Err(serde::de::Error::custom(format!("`{name}` stands twice")));
+                    }
+                }
+                Ok(Unique(names))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Unique, A::Error> {
+                while seq.next_element::<Unique>()?.is_some() {}
+                Ok(Unique(BTreeSet::new()))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Unique, E> {
+                Ok(Unique(BTreeSet::new()))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Unique, E> {
+                Ok(Unique(BTreeSet::new()))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Unique, E> {
+                Ok(Unique(BTreeSet::new()))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Unique, E> {
+                Ok(Unique(BTreeSet::new()))
+            }
+        }
+        deserializer.deserialize_any(Names)
+    }
+}
+
+fn names(text: &str) -> BTreeSet<String> {
+    let Unique(names) =
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    names
+        .into_iter()
+        .map(|name| if name.starts_with("labels.") { "labels.*".to_owned() } else { name })
+        .collect()
+}
+
+fn any_field() -> impl Strategy<Value = Field> {
+    (0..FIELDS.len() + 2).prop_map(|index| match FIELDS.get(index) {
+        Some(entry) => entry.field,
+        None if index == FIELDS.len() => Field::LabelName,
+        None => Field::LabelValue,
+    })
+}
+
+fn any_value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        any::<Vec<u8>>(),
+        "\\PC{0,40}".prop_map(String::into_bytes),
+        "[0-9]{1,20}".prop_map(String::into_bytes),
+        proptest::collection::vec(any::<u8>(), 4000..4100),
+    ]
+}
+
+#[derive(Clone, Debug)]
+struct Choices {
+    kind: u8,
+    action: u8,
+    auth: u8,
+    malformed: u8,
+    module: u8,
+    level: u8,
+    time: u64,
+    duration: Option<u64>,
+    status: u16,
+    bytes: Option<u64>,
+    zone: i16,
+    client: Option<[u8; 16]>,
+    flags: u8,
+}
+
+fn choices() -> impl Strategy<Value = Choices> {
+    let words = (any::<[u8; 6]>(), any::<u64>(), any::<Option<u64>>(), any::<u16>());
+    let rest = (any::<Option<u64>>(), any::<i16>(), any::<Option<[u8; 16]>>(), any::<u8>());
+    (words, rest).prop_map(|((words, time, duration, status), (bytes, zone, client, flags))| {
+        let [kind, action, auth, malformed, module, level] = words;
+        Choices {
+            kind,
+            action,
+            auth,
+            malformed,
+            module,
+            level,
+            time,
+            duration,
+            status,
+            bytes,
+            zone,
+            client,
+            flags,
+        }
+    })
+}
+
+fn pick<T: Copy>(from: &[T], choice: u8) -> T {
+    from[usize::from(choice) % from.len()]
+}
+
+fn fill_row(row: &mut Row, choices: &Choices) {
+    use AuthOutcome::{Attempt, Challenge, Failure, Success};
+    row.kind =
+        pick(&[Kind::Access, Kind::ServerError, Kind::Auth, Kind::ParseFailure], choices.kind);
+    row.action = pick(&[Action::HttpRequest, Action::Login, Action::Logout], choices.action);
+    row.auth =
+        pick(&[None, Some(Success), Some(Failure), Some(Challenge), Some(Attempt)], choices.auth)
+            .map(|outcome| Auth {
+                outcome,
+                reason: Some(Reason::Unknown),
+                method: AuthMethod::Form,
+                confidence: Confidence::Low,
+                counted: false,
+            });
+    row.malformed = pick(&[None, Some(Malformed::Binary)], choices.malformed);
+    row.module =
+        pick(&[Module::Nginx, Module::Apache, Module::System, Module::App], choices.module);
+    row.level = pick(&[Level::Debug, Level::Error, Level::Emergency], choices.level);
+    row.time = Timestamp(choices.time);
+    row.duration_ns = choices.duration;
+    row.status = choices.status;
+    row.bytes = choices.bytes;
+    row.zone_minutes = choices.zone;
+    row.client = choices.client.map(IpAddr::from);
+    row.time_is_read = choices.flags & 1 != 0;
+    row.empty_user = choices.flags & 2 != 0;
+    row.stamp = pick(&[Stamp::Start, Stamp::End], choices.flags & 4);
+    row.client_source = pick(
+        &[ClientSource::Peer, ClientSource::Forwarded, ClientSource::RealIp],
+        choices.flags >> 4,
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_in_any_field_give_one_valid_object(
+        line: Vec<u8>,
+        fields in proptest::collection::vec((any_field(), any_value()), 0..24),
+        choices in choices(),
+    ) {
+        let batch = batch(&line, |_, writer| {
+            for (field, value) in &fields {
+                writer.set(*field, value);
+            }
+            fill_row(&mut writer.row, &choices);
+        });
+        let list = std::fs::read_to_string(golden("names.txt")).expect("the list of names");
+        for profile in [Profile::Full, Profile::Compact] {
+            let ecs = Ecs::new(profile, &agent(), true);
+            let mut step = Some(Shrink::NONE);
+            let mut length = 0;
+            while let Some(shrink) = step {
+                let mut out = Vec::new();
+                let encoder = ecs.open(&batch.origin);
+                encoder.render_shrunk(&batch.event(0), CREATED, shrink, &mut out);
+                let text = String::from_utf8(out).expect("UTF-8");
+                prop_assert!(!text.bytes().any(|byte| byte < 0x20 || byte == 0x7f));
+                for name in names(&text) {
+                    prop_assert!(list.lines().any(|line| line == name), "{}", name);
+                }
+                length = text.len();
+                step = shrink.next();
+            }
+            prop_assert!(length < 1600, "the least is {} bytes", length);
+        }
+    }
+
+    #[test]
+    fn what_a_client_sends_reads_back_as_it_was(path: String, user: String, agent_text: String) {
+        let batch = batch(b"x", |_, writer| {
+            writer.set(Field::Path, path.as_bytes());
+            writer.set(Field::User, user.as_bytes());
+            writer.set(Field::UserAgent, agent_text.as_bytes());
+        });
+        let text = render(Profile::Full, &batch);
+        let event: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let read = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        prop_assert_eq!(path, read(&event["url"]["path"]));
+        prop_assert_eq!(user, read(&event["user"]["name"]));
+        prop_assert_eq!(agent_text, read(&event["user_agent"]["original"]));
+    }
+}

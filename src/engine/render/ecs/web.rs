@@ -1,0 +1,184 @@
+//! Who asked whom for what: `source`, `destination`, `network`, `http`, `url`, `user_agent`, `tls`.
+
+use super::Scribe;
+use super::json::key;
+use super::limits::{SHORT, TEXT, TOKEN, WORD};
+use crate::engine::batch::{ClientSource, Field, Kind};
+
+const PORT_MAX: u64 = 65_535;
+
+impl Scribe<'_, '_> {
+    pub(super) fn source(&mut self) {
+        let source = self.json.open(r#""source":{"#);
+        if self.row.client.is_some() {
+            self.json.raw(r#""ip":""#);
+            self.json.out.extend_from_slice(self.client.as_bytes());
+            self.json.raw(r#"","#);
+        }
+        if let Some(address) = self.fields.value(Field::ClientAddress)
+            && (self.full || address != self.client.as_bytes())
+            && (!self.limits.minimal || self.row.client.is_none())
+        {
+            let max = if self.limits.minimal { TOKEN } else { WORD };
+            self.json.text(key!("address"), "source.address", address, max);
+        }
+        self.field_number(key!("port"), Field::ClientPort, PORT_MAX);
+        self.json.close(source, b'}');
+    }
+
+    pub(super) fn destination(&mut self) {
+        let destination = self.json.open(r#""destination":{"#);
+        self.field(key!("domain"), "destination.domain", Field::Domain, WORD);
+        if let Some(ip) = self.fields.value(Field::DestinationIp)
+            && super::gatewatch::address_in(ip).is_some()
+        {
+            self.json.text(key!("ip"), "destination.ip", ip, SHORT);
+        }
+        self.field_number(key!("port"), Field::DestinationPort, PORT_MAX);
+        self.json.close(destination, b'}');
+    }
+
+    pub(super) fn network(&mut self) {
+        let network = self.json.open(r#""network":{"#);
+        if self.row.kind == Kind::Access {
+            // HTTP/3 is the one version that does not run over TCP.
+            self.json.raw(match self.fields.value(Field::HttpVersion) {
+                Some(b"3") => r#""protocol":"http","transport":"udp","#,
+                _ => r#""protocol":"http","transport":"tcp","#,
+            });
+        }
+        if let Some(client) = self.row.client {
+            let ipv4 = client.to_canonical().is_ipv4();
+            self.json.word(key!("type"), if ipv4 { "ipv4" } else { "ipv6" });
+            if matches!(self.row.client_source, ClientSource::Forwarded | ClientSource::RealIp) {
+                self.json.raw(r#""forwarded_ip":""#);
+                self.json.out.extend_from_slice(self.client.as_bytes());
+                self.json.raw(r#"","#);
+            }
+        }
+        self.json.close(network, b'}');
+    }
+
+    pub(super) fn http(&mut self) {
+        let http = self.json.open(r#""http":{"#);
+        self.request();
+        self.response();
+        self.field(key!("version"), "http.version", Field::HttpVersion, TOKEN);
+        self.json.close(http, b'}');
+    }
+
+    fn request(&mut self) {
+        let request = self.json.open(r#""request":{"#);
+        self.field(key!("method"), "http.request.method", Field::Method, TOKEN);
+        if !self.limits.minimal {
+            let max = self.limits.referrer;
+            self.field(key!("referrer"), "http.request.referrer", Field::Referrer, max);
+            self.field(key!("id"), "http.request.id", Field::RequestId, WORD);
+            self.field_number(key!("bytes"), Field::RequestBytes, u64::MAX);
+            let body = self.json.open(r#""body":{"#);
+            self.field_number(key!("bytes"), Field::RequestBodyBytes, u64::MAX);
+            self.json.close(body, b'}');
+        }
+        self.json.close(request, b'}');
+    }
+
+    fn response(&mut self) {
+        let response = self.json.open(r#""response":{"#);
+        if self.row.status != 0 {
+            self.json.number(key!("status_code"), u64::from(self.row.status));
+        }
+        let whole =
+            self.fields.value(Field::ResponseBytes).and_then(crate::engine::text::parse_u64);
+        if let Some(bytes) = whole {
+            self.json.number(key!("bytes"), bytes);
+        }
+        // A format that logs only the whole response counts it in both places.
+        if let Some(bytes) = self.row.bytes
+            && whole != Some(bytes)
+        {
+            let body = self.json.open(r#""body":{"#);
+            self.json.number(key!("bytes"), bytes);
+            self.json.close(body, b'}');
+        }
+        self.json.close(response, b'}');
+    }
+
+    pub(super) fn url(&mut self) {
+        let limits = self.limits;
+        let url = self.json.open(r#""url":{"#);
+        if !limits.minimal {
+            self.field(key!("original"), "url.original", Field::Target, limits.target);
+        }
+        self.field(key!("path"), "url.path", Field::Path, limits.path);
+        if !limits.minimal {
+            if let Some(query) = self.fields.present(Field::Query) {
+                self.json.text(key!("query"), "url.query", query, limits.query);
+            }
+            self.field(key!("fragment"), "url.fragment", Field::Fragment, TEXT);
+            self.extension();
+            if self.row.kind == Kind::Access {
+                self.field(key!("domain"), "url.domain", Field::Domain, WORD);
+            }
+            self.field(key!("scheme"), "url.scheme", Field::Scheme, SHORT);
+        }
+        self.json.close(url, b'}');
+    }
+
+    /// `url.extension`: `php` of `/a/Login.PHP`.
+    fn extension(&mut self) {
+        let Some(path) = self.fields.value(Field::Path) else { return };
+        if let Some(extension) = extension(path) {
+            self.json.raw(r#""extension":""#);
+            self.json.out.extend(extension.iter().map(u8::to_ascii_lowercase));
+            self.json.raw(r#"","#);
+        }
+    }
+
+    pub(super) fn user_agent(&mut self) {
+        let agent = self.json.open(r#""user_agent":{"#);
+        let max = self.limits.user_agent;
+        self.field(key!("original"), "user_agent.original", Field::UserAgent, max);
+        self.json.close(agent, b'}');
+    }
+
+    pub(super) fn tls(&mut self) {
+        let tls = self.json.open(r#""tls":{"#);
+        if self.fields.value(Field::TlsVersion).is_some() {
+            self.field(key!("version"), "tls.version", Field::TlsVersion, TOKEN);
+            self.json.word(key!("version_protocol"), "tls");
+        }
+        self.field(key!("cipher"), "tls.cipher", Field::TlsCipher, WORD);
+        let client = self.json.open(r#""client":{"#);
+        self.field(key!("server_name"), "tls.client.server_name", Field::TlsServerName, WORD);
+        self.json.close(client, b'}');
+        self.json.close(tls, b'}');
+    }
+}
+
+/// Letters and digits behind the last dot of the last segment, eight at most.
+fn extension(path: &[u8]) -> Option<&[u8]> {
+    let tail = &path[path.len().saturating_sub(9)..];
+    let at = tail.iter().rposition(|byte| !byte.is_ascii_alphanumeric())?;
+    let extension = &tail[at + 1..];
+    (tail[at] == b'.' && !extension.is_empty()).then_some(extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extension_is_short_and_in_the_last_segment() {
+        let check = |path: &str, expected: Option<&str>| {
+            assert_eq!(expected.map(str::as_bytes), extension(path.as_bytes()), "{path}");
+        };
+        check("/a/Login.PHP", Some("PHP"));
+        check("/archive.tar.gz", Some("gz"));
+        check("/a.php/x", None);
+        check("/a.", None);
+        check("/a.verylongone", None);
+        check("/a.12345678", Some("12345678"));
+        check("/", None);
+        check("", None);
+    }
+}
