@@ -20,3 +20,5 @@ pub mod units;
 pub mod io;
 
 pub mod engine;
+
+pub mod store;

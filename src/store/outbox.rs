@@ -1,0 +1,305 @@
+//! The outbox: messages that wait to be sent, and which were.
+//!
+//! Invariant: one transition of one alert goes to one channel once. The unique key holds that
+//! across replays and restarts, so a row outlives its message for as long as the alert is kept;
+//! only its body goes earlier.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::StoreReader;
+use super::database::unsigned;
+use super::error::StoreError;
+use crate::units::Timestamp;
+
+/// Longest error kept with a message: the answer of a mail server may be as long as it likes.
+const ERROR_BYTES_MAX: usize = 1024;
+
+/// A message to be sent.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NewMessage {
+    /// Who sends it: `mail`.
+    pub channel: String,
+    /// What it is about: the id of an alert, or the key of a report.
+    pub alert_id: String,
+    /// `firing`, `resolved` or `report`.
+    pub transition: String,
+    /// Not to be sent before.
+    pub due: Timestamp,
+    /// What the channel needs to write it, as JSON.
+    pub body: String,
+}
+
+/// A message that waits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Message {
+    /// Its number; the same at each attempt.
+    pub id: i64,
+    /// Who sends it.
+    pub channel: String,
+    /// What it is about.
+    pub alert_id: String,
+    /// `firing`, `resolved` or `report`.
+    pub transition: String,
+    /// When the next attempt may be made.
+    pub due: Timestamp,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// Why the last one failed.
+    pub last_error: Option<String>,
+    /// When it was put here.
+    pub created: Timestamp,
+    /// What the channel needs to write it, as JSON.
+    pub body: String,
+}
+
+/// The state of the outbox, for metrics and `status`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OutboxCounts {
+    /// Messages that wait.
+    pub waiting: u64,
+    /// Messages that were sent.
+    pub sent: u64,
+    /// Messages that were given up.
+    pub expired: u64,
+    /// Why the waiting message that failed last did so.
+    pub failed_last: Option<String>,
+    /// When the oldest waiting message was put here.
+    pub oldest_waiting: Option<Timestamp>,
+}
+
+/// Adds messages and returns how many were new.
+pub(super) fn insert(
+    conn: &Connection,
+    messages: &[NewMessage],
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let mut statement = conn.prepare_cached(
+        "INSERT INTO outbox (channel, alert_id, transition, due, created, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (alert_id, transition, channel) DO NOTHING",
+    )?;
+    let mut added = 0;
+    for message in messages {
+        added += statement.execute(params![
+            message.channel,
+            message.alert_id,
+            message.transition,
+            message.due,
+            now,
+            message.body,
+        ])?;
+    }
+    Ok(added)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: row.get(0)?,
+        channel: row.get(1)?,
+        alert_id: row.get(2)?,
+        transition: row.get(3)?,
+        due: row.get(4)?,
+        attempts: row.get(5)?,
+        last_error: row.get(6)?,
+        created: row.get(7)?,
+        body: row.get(8)?,
+    })
+}
+
+impl StoreReader {
+    /// Adds a message. False when this transition was in the outbox of this channel before.
+    pub fn outbox_add(&self, message: &NewMessage, now: Timestamp) -> Result<bool, StoreError> {
+        let message = std::slice::from_ref(message);
+        self.db.run("add a message", |conn| Ok(insert(conn, message, now)? == 1))
+    }
+
+    /// Messages of `channel` whose time has come, longest due first, at most `limit`.
+    pub fn outbox_due(
+        &self,
+        channel: &str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        let sql = "SELECT id, channel, alert_id, transition, due, attempts, last_error, created,
+                       body
+                   FROM outbox WHERE state = 'waiting' AND channel = ?1 AND due <= ?2
+                   ORDER BY due, id LIMIT ?3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db.run("read messages", |conn| {
+            let mut statement = conn.prepare_cached(sql)?;
+            statement.query_map(params![channel, now, limit], read)?.collect()
+        })
+    }
+
+    /// When the next message of any channel is due.
+    pub fn outbox_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT min(due) FROM outbox WHERE state = 'waiting'";
+        self.db
+            .run("read messages", |conn| conn.prepare_cached(sql)?.query_row([], |row| row.get(0)))
+    }
+
+    /// Marks a message as sent.
+    pub fn outbox_sent(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+        self.end_message(id, "sent", now, None)
+    }
+
+    /// Marks a message as given up, because it waited for too long.
+    pub fn outbox_expired(&self, id: i64, now: Timestamp, reason: &str) -> Result<(), StoreError> {
+        self.end_message(id, "expired", now, Some(head(reason, ERROR_BYTES_MAX)))
+    }
+
+    /// A message that has ended stays as it is, so a late second answer changes nothing.
+    fn end_message(
+        &self,
+        id: i64,
+        state: &str,
+        now: Timestamp,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET state = ?2, ended = ?3, last_error = ?4
+                   WHERE id = ?1 AND state = 'waiting'";
+        self.db.run("mark a message", |conn| {
+            conn.prepare_cached(sql)?.execute(params![id, state, now, error])
+        })?;
+        Ok(())
+    }
+
+    /// Counts a failed attempt and sets the time of the next one.
+    pub fn outbox_failed(
+        &self,
+        id: i64,
+        error: &str,
+        retry_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET attempts = attempts + 1, last_error = ?2, due = ?3
+                   WHERE id = ?1 AND state = 'waiting'";
+        let error = head(error, ERROR_BYTES_MAX);
+        self.db.run("mark a message", |conn| {
+            conn.prepare_cached(sql)?.execute(params![id, error, retry_at])
+        })?;
+        Ok(())
+    }
+
+    /// How many messages wait, were sent, were given up.
+    pub fn outbox_counts(&self) -> Result<OutboxCounts, StoreError> {
+        let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'),
+                       count(*) FILTER (WHERE state = 'sent'),
+                       count(*) FILTER (WHERE state = 'expired'),
+                       min(created) FILTER (WHERE state = 'waiting')
+                   FROM outbox";
+        let last_error = "SELECT last_error FROM outbox
+                          WHERE state = 'waiting' AND last_error IS NOT NULL
+                          ORDER BY due DESC LIMIT 1";
+        self.db.run("count messages", |conn| {
+            let failed_last =
+                conn.prepare_cached(last_error)?.query_row([], |row| row.get(0)).optional()?;
+            conn.prepare_cached(sql)?.query_row([], |row| {
+                Ok(OutboxCounts {
+                    waiting: unsigned(row, 0)?,
+                    sent: unsigned(row, 1)?,
+                    expired: unsigned(row, 2)?,
+                    failed_last,
+                    oldest_waiting: row.get(3)?,
+                })
+            })
+        })
+    }
+
+    /// Messages that `channel` sent at `since` or later: the base of a cap per hour.
+    pub fn sent_since(&self, channel: &str, since: Timestamp) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM outbox
+                   WHERE state <> 'waiting' AND state = 'sent' AND ended >= ?2 AND channel = ?1";
+        self.db.run("count messages", |conn| {
+            conn.prepare_cached(sql)?.query_row(params![channel, since], |row| unsigned(row, 0))
+        })
+    }
+}
+
+/// The first bytes of `text`, cut between characters.
+fn head(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Commit;
+    use super::super::fixture::{Bench, NOW, message};
+    use super::*;
+
+    fn due(reader: &StoreReader, now: Timestamp) -> Vec<String> {
+        let due = reader.outbox_due("mail", now, 10).expect("read");
+        due.into_iter().map(|message| message.alert_id).collect()
+    }
+
+    #[test]
+    fn a_transition_goes_to_a_channel_once_whoever_adds_it() {
+        let mut bench = Bench::new();
+        assert!(bench.reader.outbox_add(&message("a1", NOW), NOW).expect("add"));
+        assert!(!bench.reader.outbox_add(&message("a1", NOW), NOW).expect("add"));
+        let other = NewMessage { channel: "chat".to_owned(), ..message("a1", NOW) };
+        let both = [message("a1", NOW), other, message("a2", NOW), message("a2", NOW)];
+        bench.store.commit(&Commit { outbox: &both, ..Commit::default() }, NOW).expect("commit");
+        assert_eq!(vec!["a1", "a2"], due(&bench.reader, NOW));
+        assert_eq!(3, bench.reader.outbox_counts().expect("count").waiting);
+    }
+
+    #[test]
+    fn messages_are_due_in_the_order_of_their_times() {
+        let bench = Bench::new();
+        assert_eq!(None, bench.reader.outbox_next_due().expect("read"));
+        for (id, seconds) in [("late", 30), ("now", 10), ("first", 5)] {
+            let message = message(id, Timestamp::from_secs(seconds));
+            bench.reader.outbox_add(&message, NOW).expect("add");
+        }
+        assert_eq!(vec!["first", "now"], due(&bench.reader, Timestamp::from_secs(10)));
+        assert_eq!(1, bench.reader.outbox_due("mail", NOW, 1).expect("read").len());
+        let next = bench.reader.outbox_next_due().expect("read");
+        assert_eq!(Some(Timestamp::from_secs(5)), next);
+    }
+
+    #[test]
+    fn a_failed_message_waits_and_says_why() {
+        let bench = Bench::new();
+        bench.reader.outbox_add(&message("a1", NOW), NOW).expect("add");
+        let later = NOW.plus_ms(60_000);
+        let long = "ü".repeat(ERROR_BYTES_MAX);
+        bench.reader.outbox_failed(1, &long, later).expect("mark");
+        bench.reader.outbox_failed(1, "the server said 421", later).expect("mark");
+        assert_eq!(Vec::<String>::new(), due(&bench.reader, NOW));
+        let waiting = bench.reader.outbox_due("mail", later, 10).expect("read");
+        assert_eq!((2, later), (waiting[0].attempts, waiting[0].due));
+        assert_eq!(Some("the server said 421".to_owned()), waiting[0].last_error);
+        let counts = bench.reader.outbox_counts().expect("count");
+        assert_eq!(Some("the server said 421".to_owned()), counts.failed_last);
+        assert_eq!(Some(NOW), counts.oldest_waiting);
+
+        bench.reader.outbox_failed(1, &long, later).expect("mark");
+        let waiting = bench.reader.outbox_due("mail", later, 10).expect("read");
+        assert_eq!(Some(ERROR_BYTES_MAX), waiting[0].last_error.as_ref().map(String::len));
+    }
+
+    #[test]
+    fn an_ended_message_stays_ended() {
+        let bench = Bench::new();
+        for id in ["a1", "a2", "a3"] {
+            bench.reader.outbox_add(&message(id, NOW), NOW).expect("add");
+        }
+        bench.reader.outbox_sent(1, NOW).expect("mark");
+        bench.reader.outbox_expired(2, NOW, "no answer for a day").expect("mark");
+        bench.reader.outbox_failed(1, "late", NOW).expect("mark");
+        bench.reader.outbox_expired(1, NOW, "late").expect("mark");
+        bench.reader.outbox_sent(2, NOW).expect("mark");
+        assert_eq!(vec!["a3"], due(&bench.reader, NOW));
+        let expected = OutboxCounts {
+            waiting: 1,
+            sent: 1,
+            expired: 1,
+            failed_last: None,
+            oldest_waiting: Some(NOW),
+        };
+        assert_eq!(expected, bench.reader.outbox_counts().expect("count"));
+        assert_eq!(1, bench.reader.sent_since("mail", NOW).expect("count"));
+        assert_eq!(0, bench.reader.sent_since("chat", NOW).expect("count"));
+        assert_eq!(0, bench.reader.sent_since("mail", NOW.plus_ms(1)).expect("count"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The tables, and how an older database becomes one of this version.
+//!
+//! Invariant: a migration that was released is never edited; a change is a new entry at the end.
+//! `PRAGMA user_version` holds the number of entries that a database has seen, and each entry
+//! moves it in the transaction that makes its change.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// Newest schema version, which is also the number of [`MIGRATIONS`].
+pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
+
+const MIGRATIONS: &[&str] = &[
+    // 1: the first release.
+    //
+    // `frames.data` comes last, because SQLite reads a row from its start: looking at the other
+    // columns must not touch the pages of the lines. AUTOINCREMENT is what keeps a number from
+    // being used again after its row was deleted. All times are nanoseconds since 1970.
+    "
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE frames (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        source TEXT NOT NULL,
+        path TEXT NOT NULL,
+        site TEXT NOT NULL,
+        host TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        fingerprint BLOB NOT NULL,
+        start INTEGER NOT NULL,
+        stop INTEGER NOT NULL,
+        received INTEGER NOT NULL,
+        modified INTEGER NOT NULL,
+        zone TEXT NOT NULL,
+        format TEXT NOT NULL,
+        truncated_last INTEGER NOT NULL,
+        lines INTEGER NOT NULL,
+        first_time INTEGER NOT NULL,
+        last_time INTEGER NOT NULL,
+        raw_bytes INTEGER NOT NULL,
+        packed_bytes INTEGER NOT NULL,
+        data BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX frames_by_time ON frames (last_time, received);
+
+    CREATE TABLE generations (
+        key INTEGER PRIMARY KEY,
+        state TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE ledger (
+        source TEXT PRIMARY KEY,
+        frames INTEGER NOT NULL,
+        lines INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE cursors (
+        reader TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        required INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        updated INTEGER NOT NULL,
+        dropped_lines INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE alerts (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        severity INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        UNIQUE (id, state)
+    ) STRICT;
+    CREATE INDEX alerts_by_time ON alerts (at);
+
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        channel TEXT NOT NULL,
+        alert_id TEXT NOT NULL,
+        transition TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'expired')),
+        due INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        last_error TEXT,
+        created INTEGER NOT NULL,
+        ended INTEGER,
+        body TEXT NOT NULL,
+        UNIQUE (alert_id, transition, channel)
+    ) STRICT;
+    CREATE INDEX outbox_waiting ON outbox (channel, due) WHERE state = 'waiting';
+    CREATE INDEX outbox_ended ON outbox (ended) WHERE state <> 'waiting';
+
+    CREATE TABLE hours (
+        hour INTEGER PRIMARY KEY,
+        raw_bytes INTEGER NOT NULL,
+        tally BLOB NOT NULL
+    ) STRICT;
+    ",
+];
+
+/// The version of the database; 0 for an empty one.
+pub(super) fn version(conn: &Connection) -> rusqlite::Result<u32> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings the database to [`VERSION`].
+pub(super) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
+    for (done, migration) in MIGRATIONS.iter().enumerate().skip(version(conn)? as usize) {
+        let change = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        change.execute_batch(migration)?;
+        change.pragma_update(None, "user_version", done as u32 + 1)?;
+        change.commit()?;
+    }
+    Ok(())
+}
