@@ -22,3 +22,5 @@ pub mod io;
 pub mod engine;
 
 pub mod store;
+
+pub mod source;

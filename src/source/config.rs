@@ -1,0 +1,175 @@
+//! Settings of the sources: the `[[source]]` tables and the `[follow]` limits.
+
+use serde::Deserialize;
+
+use super::glob::Pattern;
+use crate::units::ByteSize;
+
+/// `[[source]]`: log files to follow.
+///
+/// The first line of each field comment becomes its line in the reference manual.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceConfig {
+    /// File to follow, or a pattern with `*`, `?`, `[a-z]` and `**`; `-` is standard input.
+    pub path: String,
+
+    /// Stable name of the source in events, metrics and positions.
+    ///
+    /// The default is the path as written. Changing it starts the files afresh.
+    pub name: Option<String>,
+
+    /// Log format: `auto`, or a format by name.
+    pub format: Format,
+
+    /// Log format as the web server's configuration writes it.
+    pub log_format: Option<String>,
+
+    /// Kind of server that writes the log, such as `nginx` or `apache`.
+    pub server: Option<String>,
+
+    /// Site the log belongs to, where its lines do not say.
+    pub site: Option<String>,
+
+    /// Time zone of times written without one, such as `Europe/Berlin`.
+    pub timezone: Option<String>,
+
+    /// Files to leave out: patterns of whole paths, or of file names when without `/`.
+    pub exclude: Vec<String>,
+
+    /// Where a file seen for the first time is begun: `beginning` or `end`.
+    pub start: Start,
+}
+
+/// The name of a log format.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(transparent)]
+pub struct Format(pub String);
+
+impl Default for Format {
+    fn default() -> Self {
+        Self("auto".to_owned())
+    }
+}
+
+/// Where the first look at a source begins to read.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// At the first byte.
+    #[default]
+    Beginning,
+    /// After the last whole line; files that appear later are read from their first byte.
+    End,
+}
+
+impl SourceConfig {
+    /// A source of `path` with every other setting at its default.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), ..Self::default() }
+    }
+
+    /// The stable name: as configured, else the path as written.
+    pub fn id(&self) -> &str {
+        match (&self.name, self.path.as_str()) {
+            (Some(name), _) => name,
+            (None, "-") => "stdin",
+            (None, path) => path,
+        }
+    }
+
+    /// True for standard input, which is read by `LineBlocks` and not followed.
+    pub fn is_stdin(&self) -> bool {
+        self.path == "-"
+    }
+
+    /// Says what is wrong with the patterns, if anything.
+    pub fn check(&self) -> Result<(), SourceError> {
+        if self.path.is_empty() {
+            return Err(SourceError::NoPath);
+        }
+        let patterns = std::iter::once(&self.path).chain(&self.exclude);
+        for pattern in patterns {
+            Pattern::new(pattern)
+                .map_err(|reason| SourceError::BadPattern { pattern: pattern.clone(), reason })?;
+        }
+        Ok(())
+    }
+}
+
+/// A source that cannot be followed as configured.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// There is nothing to follow.
+    #[error("`path` is empty; name a log file, such as `/var/log/nginx/access.log`")]
+    NoPath,
+
+    /// A pattern has no meaning.
+    #[error("`{pattern}` is not a pattern: {reason}")]
+    BadPattern {
+        /// As configured.
+        pattern: String,
+        /// What is wrong, and the fix.
+        reason: &'static str,
+    },
+}
+
+/// `[follow]`: limits that hold for all sources together.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Files followed at the same time.
+    ///
+    /// Each takes one open file; the service unit allows more than this default.
+    pub max_files: usize,
+
+    /// Longest line that is kept whole.
+    ///
+    /// Of a longer one the head is kept and marked. An 8 KiB request can fill 32 KiB of log.
+    pub max_line_size: ByteSize,
+
+    /// Set by `run --once`: nothing waits for more bytes, because nobody will look again.
+    #[serde(skip)]
+    pub once: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_files: 1024, max_line_size: ByteSize(64 << 10), once: false }
+    }
+}
+
+impl Limits {
+    /// `max_line_size` as a length in memory.
+    pub fn max_line_bytes(&self) -> usize {
+        usize::try_from(self.max_line_size.0).unwrap_or(usize::MAX).clamp(1, 16 << 20)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_enough_and_the_name_is_the_path() {
+        let config: SourceConfig = toml::from_str(r#"path = "/var/log/a.log""#).unwrap();
+        assert_eq!(SourceConfig::new("/var/log/a.log"), config);
+        assert_eq!(("auto", "/var/log/a.log"), (config.format.0.as_str(), config.id()));
+        assert_eq!("stdin", SourceConfig::new("-").id());
+        assert_eq!(Ok(Limits::default()), toml::from_str(""));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        let error = toml::from_str::<SourceConfig>("paht = \"x\"").expect_err("no such key");
+        assert!(error.message().contains("unknown field `paht`"), "{}", error.message());
+    }
+
+    #[test]
+    fn a_bad_pattern_says_what_to_write() {
+        assert_eq!(Err(SourceError::NoPath), SourceConfig::default().check());
+        let error = SourceConfig::new("/var/log/[a-").check().expect_err("no end");
+        assert!(error.to_string().contains("close the `[`"), "{error}");
+    }
+}
