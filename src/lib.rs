@@ -23,4 +23,6 @@ pub mod engine;
 
 pub mod store;
 
+pub mod sink;
+
 pub mod source;

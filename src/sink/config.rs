@@ -1,0 +1,323 @@
+//! Settings of the sinks: the `[[sink]]` tables.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::render::ecs::Profile;
+use crate::units::ByteSize;
+
+/// `[[sink]]`: where events go. The key `type` says which kind of sink it is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SinkConfig {
+    /// `type = "syslog"`
+    Syslog(SyslogConfig),
+    /// `type = "file"`
+    File(FileConfig),
+}
+
+impl SinkConfig {
+    /// The sink's name: the one that was configured, else its type and its target.
+    pub fn name(&self) -> String {
+        let (name, derived) = match self {
+            Self::Syslog(config) => (&config.name, format!("syslog:{}", config.address)),
+            Self::File(config) => (&config.name, format!("file:{}", config.path.display())),
+        };
+        name.clone().unwrap_or(derived)
+    }
+
+    /// The value of `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Syslog(_) => "syslog",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// Events wait in the store until this sink has taken them.
+    pub fn required(&self) -> bool {
+        match self {
+            Self::Syslog(config) => config.required,
+            Self::File(config) => config.required,
+        }
+    }
+}
+
+/// `[[sink]]` with `type = "syslog"`: RFC 5424 messages with the event as JSON.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct SyslogConfig {
+    /// Receiver: `tcp://host:port` or `udp://host:port`.
+    ///
+    /// Plain TCP has no acknowledgement: what the receiver's machine had taken and its syslog
+    /// program had not read is lost when that machine stops. UDP loses messages without notice.
+    pub address: Address,
+
+    /// Name of the sink in messages and metrics.
+    ///
+    /// Its position in the store belongs to this name: a new name starts anew.
+    #[serde(default)]
+    pub name: Option<String>,
+
+    /// How much of each event is sent: `full` or `compact`.
+    #[serde(default)]
+    pub profile: Profile,
+
+    /// Keep events in the store until this receiver has taken them.
+    #[serde(default = "yes")]
+    pub required: bool,
+
+    /// Send the raw line along, as `event.original`.
+    #[serde(default)]
+    pub keep_original: bool,
+
+    /// How messages are told apart on a TCP connection: `auto`, `lf` or `octet_counting`.
+    ///
+    /// `auto` is `lf`, which every receiver can be told to read; UDP needs neither.
+    #[serde(default)]
+    pub framing: Framing,
+
+    /// Syslog facility of the messages.
+    #[serde(default)]
+    pub facility: Facility,
+
+    /// Name of the program in the messages, at most 48 printable ASCII characters.
+    #[serde(default = "app_name")]
+    pub app_name: String,
+
+    /// Longest message; longer events give up their least needed fields.
+    ///
+    /// By default 8000 bytes over TCP, because some receivers cut at 8096, and 2048 over UDP.
+    #[serde(default)]
+    pub max_message: Option<ByteSize>,
+}
+
+/// `[[sink]]` with `type = "file"`: one JSON object a line, with rotation.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct FileConfig {
+    /// File to append to; created with mode 0640, because log lines name people.
+    pub path: PathBuf,
+
+    /// Name of the sink in messages and metrics.
+    ///
+    /// Its position in the store belongs to this name: a new name starts anew.
+    #[serde(default)]
+    pub name: Option<String>,
+
+    /// How much of each event is written: `full` or `compact`.
+    #[serde(default)]
+    pub profile: Profile,
+
+    /// Keep events in the store until they are in this file.
+    #[serde(default = "yes")]
+    pub required: bool,
+
+    /// Write the raw line along, as `event.original`.
+    #[serde(default)]
+    pub keep_original: bool,
+
+    /// Start a new file at this size.
+    ///
+    /// The old ones are renamed to `NAME.1`, `NAME.2` and so on, the newest first.
+    #[serde(default = "file_size_max")]
+    pub max_size: ByteSize,
+
+    /// Start a new file each day (UTC).
+    #[serde(default = "yes")]
+    pub daily: bool,
+
+    /// How many old files are kept, at least one.
+    #[serde(default = "files_kept")]
+    pub keep: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn app_name() -> String {
+    "gatewatch".to_owned()
+}
+
+fn file_size_max() -> ByteSize {
+    ByteSize(100 << 20)
+}
+
+fn files_kept() -> u32 {
+    7
+}
+
+/// How messages are told apart on a TCP connection (RFC 6587).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framing {
+    /// What suits the transport.
+    #[default]
+    Auto,
+    /// A line feed behind each message.
+    Lf,
+    /// The length before each message.
+    OctetCounting,
+}
+
+/// The part of a system that a message is about (RFC 5424, section 6.2.1).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are syslog's own")]
+pub enum Facility {
+    User = 1,
+    Daemon = 3,
+    Auth = 4,
+    Syslog = 5,
+    Authpriv = 10,
+    #[default]
+    Local0 = 16,
+    Local1 = 17,
+    Local2 = 18,
+    Local3 = 19,
+    Local4 = 20,
+    Local5 = 21,
+    Local6 = 22,
+    Local7 = 23,
+}
+
+/// A transport to a receiver of syslog messages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// A connection without encryption.
+    Tcp,
+    /// Single datagrams.
+    Udp,
+}
+
+/// Where syslog messages go, such as `tcp://siem.example.org:601`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Address {
+    /// How to get there.
+    pub transport: Transport,
+    /// Name or address of the machine, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// A text that names no receiver.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AddressError {
+    /// Encryption is asked for.
+    #[error("tls is not supported yet; use tcp:// or a local relay")]
+    Tls,
+    /// The text has another form.
+    #[error("`{0}` is not an address; write tcp://host:port or udp://host:port")]
+    Form(String),
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let form = || AddressError::Form(text.to_owned());
+        let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
+        let transport = match scheme {
+            "tcp" => Transport::Tcp,
+            "udp" => Transport::Udp,
+            "tls" => return Err(AddressError::Tls),
+            _ => return Err(form()),
+        };
+        let (host, port) = rest.rsplit_once(':').ok_or_else(form)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match bare {
+            Some(v6) if v6.parse::<std::net::Ipv6Addr>().is_ok() => v6,
+            Some(_) => return Err(form()),
+            None => host,
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if host.is_empty() || (bare.is_none() && !host.chars().all(is_name)) {
+            return Err(form());
+        }
+        match port.parse() {
+            Ok(port) if port != 0 => Ok(Self { transport, host: host.to_owned(), port }),
+            _ => Err(form()),
+        }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_error(text: &str, expected: &str) {
+        let error = toml::from_str::<SinkConfig>(text).expect_err("the text must be refused");
+        assert!(error.message().contains(expected), "got: {}", error.message());
+    }
+
+    #[test]
+    fn a_sink_needs_its_target_only() {
+        let syslog = "type = \"syslog\"\naddress = \"tcp://siem.example.org:601\"";
+        let syslog: SinkConfig = toml::from_str(syslog).expect("a sink");
+        assert_eq!("syslog:tcp://siem.example.org:601", syslog.name());
+        assert!(syslog.required());
+        let file = "type = \"file\"\npath = \"/var/log/gatewatch/events.json\"\nname = \"events\"";
+        let file: SinkConfig = toml::from_str(file).expect("a sink");
+        assert_eq!("events", file.name());
+        check_error("type = \"file\"", "missing field `path`");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        check_error("type = \"file\"\npath = \"x\"\nkept = 3", "unknown field `kept`");
+    }
+
+    #[test]
+    fn an_address_reads_and_prints_the_same_text() {
+        for text in ["tcp://siem.example.org:601", "udp://192.0.2.7:514", "tcp://[2001:db8::1]:601"]
+        {
+            assert_eq!(Ok(text.to_owned()), text.parse::<Address>().map(|a| a.to_string()));
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_says_what_to_write() {
+        let with = |address: &str| format!("type = \"syslog\"\naddress = \"{address}\"");
+        let tls = "tls is not supported yet; use tcp:// or a local relay";
+        check_error(&with("tls://siem.example.org:6514"), tls);
+        for text in
+            ["siem:601", "tcp://siem", "tcp://:601", "tcp://a b:1", "udp://siem:0", "tcp://[x]:1"]
+        {
+            check_error(&with(text), "write tcp://host:port or udp://host:port");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Events as RFC 5424 messages: a header, and the event as JSON without a byte order mark.
+//!
+//! Invariant: a message has no line feed and is never longer than the limit. An event that is too
+//! long gives up fields before it is written as JSON; the JSON itself is never cut.
+
+use super::Rendered;
+use super::config::Facility;
+use crate::engine::batch::{Event, EventBatch, Kind};
+use crate::engine::render::ecs::{BatchEncoder, Ecs, Shrink, level_of};
+use crate::units::Timestamp;
+
+/// Writes messages.
+#[derive(Debug)]
+pub(super) struct MessageWriter {
+    encoder: Ecs,
+    facility: Facility,
+    /// APP-NAME and PROCID with a blank before each.
+    program: String,
+    /// Longest message in bytes, without its framing.
+    max: usize,
+    /// The length goes before each message; otherwise a line feed goes behind it, if that is
+    /// asked for.
+    framing: Mark,
+    scratch: Vec<u8>,
+}
+
+/// What tells one message from the next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Mark {
+    /// Nothing: each message travels alone.
+    None,
+    /// A line feed behind it.
+    LineFeed,
+    /// Its length before it.
+    Length,
+}
+
+impl MessageWriter {
+    pub(super) fn new(
+        encoder: Ecs,
+        facility: Facility,
+        (app_name, pid): (&str, u32),
+        max: usize,
+        framing: Mark,
+    ) -> Self {
+        let program = format!(" {} {pid}", header_word(app_name, 48));
+        Self { encoder, facility, program, max, framing, scratch: Vec::new() }
+    }
+
+    /// Writes the events of `batch` from number `from` on until `out` is full; returns the number
+    /// of the first event that was not written.
+    pub(super) fn render(
+        &mut self,
+        batch: &EventBatch,
+        from: usize,
+        created: Timestamp,
+        out: &mut Rendered,
+    ) -> usize {
+        let host = header_word(&batch.origin.host, 255);
+        let encoder = self.encoder.open(&batch.origin);
+        let mut message = std::mem::take(&mut self.scratch);
+        let mut next = from;
+        for event in batch.events().skip(from) {
+            if out.is_full() {
+                break;
+            }
+            next += 1;
+            match self.fit(&encoder, &event, created, &host, &mut message) {
+                Some(Shrink::NONE) => self.append(&message, out),
+                Some(_) => {
+                    out.shrunk += 1;
+                    self.append(&message, out);
+                }
+                None => out.rejected += 1,
+            }
+        }
+        self.scratch = message;
+        next
+    }
+
+    /// Makes the message with as much of the event as fits; says how much had to go. `None` when
+    /// even the least is too long.
+    fn fit(
+        &self,
+        encoder: &BatchEncoder<'_>,
+        event: &Event<'_>,
+        created: Timestamp,
+        host: &str,
+        message: &mut Vec<u8>,
+    ) -> Option<Shrink> {
+        message.clear();
+        self.header(event, host, message);
+        let header = message.len();
+        let mut shrink = Shrink::NONE;
+        loop {
+            encoder.render_shrunk(event, created, shrink, message);
+            if message.len() <= self.max {
+                return Some(shrink);
+            }
+            message.truncate(header);
+            shrink = shrink.next()?;
+        }
+    }
+
+    /// `<PRI>1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID - `
+    fn header(&self, event: &Event<'_>, host: &str, out: &mut Vec<u8>) {
+        let row = event.row();
+        let priority = self.facility as u16 * 8 + u16::from(level_of(row).syslog());
+        out.push(b'<');
+        out.extend_from_slice(itoa::Buffer::new().format(priority).as_bytes());
+        out.extend_from_slice(b">1 ");
+        // Three digits: some receivers damage a time with more.
+        row.time.write_rfc3339(out);
+        out.push(b' ');
+        out.extend_from_slice(host.as_bytes());
+        out.extend_from_slice(self.program.as_bytes());
+        out.extend_from_slice(match row.kind {
+            Kind::Access => b" access - ".as_slice(),
+            Kind::ServerError => b" error - ",
+            Kind::Auth => b" auth - ",
+            Kind::ParseFailure => b" parse_error - ",
+        });
+    }
+
+    fn append(&self, message: &[u8], out: &mut Rendered) {
+        match self.framing {
+            Mark::None => out.bytes.extend_from_slice(message),
+            Mark::LineFeed => {
+                // One within a message would make two of it, the second one forged.
+                assert!(memchr::memchr(b'\n', message).is_none(), "a message is one line");
+                out.bytes.extend_from_slice(message);
+                out.bytes.push(b'\n');
+            }
+            Mark::Length => {
+                let length = itoa::Buffer::new().format(message.len()).to_owned();
+                out.bytes.extend_from_slice(length.as_bytes());
+                out.bytes.push(b' ');
+                out.bytes.extend_from_slice(message);
+            }
+        }
+        out.end_event();
+    }
+}
+
+/// `text` as a word of the header: printable ASCII without blanks, or `-` when nothing is left.
+fn header_word(text: &str, max: usize) -> String {
+    let word: String = text.chars().filter(char::is_ascii_graphic).take(max).collect();
+    if word.is_empty() { "-".to_owned() } else { word }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::batch::{Auth, AuthMethod, AuthOutcome, Confidence, Field, Level};
+    use crate::engine::render::ecs::{Agent, Profile};
+    use crate::sink::fixture;
+
+    const CREATED: Timestamp = Timestamp::from_ms(1_795_160_801_120);
+
+    fn writer(max: usize, framing: Mark) -> MessageWriter {
+        let ecs = Ecs::new(Profile::Full, &Agent::default(), false);
+        MessageWriter::new(ecs, Facility::Local0, ("gatewatch", 812), max, framing)
+    }
+
+    fn render(batch: &EventBatch, max: usize, framing: Mark) -> Rendered {
+        let mut out = Rendered::default();
+        let next = writer(max, framing).render(batch, 0, CREATED, &mut out);
+        assert_eq!(batch.len(), next);
+        out
+    }
+
+    #[test]
+    fn a_message_has_the_header_of_rfc_5424() {
+        let batch = fixture::batch(&["one"], |_, writer| {
+            writer.row.time = Timestamp::from_ms(1_795_160_801_000);
+            writer.row.level = Level::Notice;
+        });
+        let text = String::from_utf8(render(&batch, 8000, Mark::LineFeed).bytes).expect("UTF-8");
+        let expected = "<133>1 2026-11-20T07:46:41.000Z web1.example.org gatewatch 812 access - \
+                        {\"@timestamp\":\"2026-11-20T07:46:41.000Z\"";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("}\n"));
+    }
+
+    #[test]
+    fn priority_and_message_id_follow_the_event() {
+        let check = |kind: Kind, level: Level, failed: bool, expected: &str| {
+            let batch = fixture::batch(&["x"], |_, writer| {
+                writer.row.kind = kind;
+                writer.row.level = level;
+                writer.row.auth = failed.then_some(Auth {
+                    outcome: AuthOutcome::Failure,
+                    reason: None,
+                    method: AuthMethod::Password,
+                    confidence: Confidence::High,
+                    counted: true,
+                });
+            });
+            let text = render(&batch, 8000, Mark::None).bytes;
+            let text = String::from_utf8(text).expect("UTF-8");
+            let words: Vec<&str> = text.split(' ').collect();
+            assert_eq!(expected, format!("{} {}", words[0], words[5]));
+        };
+        check(Kind::Access, Level::Info, false, "<134>1 access");
+        check(Kind::Access, Level::Error, false, "<131>1 access");
+        check(Kind::Auth, Level::Info, true, "<132>1 auth");
+        check(Kind::ServerError, Level::Emergency, false, "<128>1 error");
+        check(Kind::ParseFailure, Level::Warn, false, "<132>1 parse_error");
+    }
+
+    #[test]
+    fn octet_counting_says_the_length_of_each_message() {
+        let batch = fixture::batch(&["one", "two\u{e9}"], |line, writer| {
+            writer.set(Field::User, line);
+        });
+        let bytes = render(&batch, 8000, Mark::Length).bytes;
+        let mut rest = bytes.as_slice();
+        for _ in 0..2 {
+            let blank = rest.iter().position(|byte| *byte == b' ').expect("a length");
+            let length = crate::engine::text::parse_u64(&rest[..blank]).expect("digits") as usize;
+            let message = &rest[blank + 1..blank + 1 + length];
+            assert!(message.starts_with(b"<134>1 ") && message.ends_with(b"}"));
+            rest = &rest[blank + 1 + length..];
+        }
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn a_long_event_is_shortened_and_still_json() {
+        let batch = fixture::batch(&["x"], |_, writer| {
+            writer.set(Field::Target, &[b'/'; 9000]);
+            writer.set(Field::Path, &[b'\x01'; 9000]);
+            writer.set(Field::UserAgent, &[b'a'; 9000]);
+        });
+        for max in [8000, 2048, 1400] {
+            let out = render(&batch, max, Mark::None);
+            assert_eq!((1, 0), (out.shrunk, out.rejected));
+            assert!(out.bytes.len() <= max);
+            let json = out.bytes.iter().position(|byte| *byte == b'{').expect("JSON");
+            let event: serde_json::Value =
+                serde_json::from_slice(&out.bytes[json..]).expect("JSON");
+            assert!(event["gatewatch"]["truncated"].is_array());
+        }
+    }
+
+    #[test]
+    fn an_event_that_cannot_fit_is_counted_and_the_next_one_goes_on() {
+        let batch = fixture::batch(&["one", "two"], |_, _| ());
+        let out = render(&batch, 100, Mark::None);
+        assert_eq!((2, 0), (out.rejected, out.bytes.len()));
+    }
+
+    #[test]
+    fn a_host_name_cannot_forge_the_header() {
+        assert_eq!("a-<134>1b", header_word("a- <134>1\n b", 255));
+        assert_eq!("-", header_word("\u{e9} \t", 255));
+        assert_eq!("abc", header_word("abcdef", 3));
+    }
+}

@@ -1,0 +1,341 @@
+//! Sinks from the store to a real receiver: files on the disk, sockets on the loopback.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+
+use super::fixture::{self, Bench, NOW};
+use super::*;
+use crate::units::Period;
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+fn file_config(path: &Path, more: &str) -> SinkConfig {
+    let text = format!("type = \"file\"\npath = \"{}\"\n{more}", path.display());
+    toml::from_str(&text).expect("a sink")
+}
+
+fn syslog_config(address: &str, more: &str) -> SinkConfig {
+    let text = format!("type = \"syslog\"\naddress = \"{address}\"\n{more}");
+    toml::from_str(&text).expect("a sink")
+}
+
+/// The users of the events in `text`, which has one JSON object at the end of each line.
+fn users(text: &str) -> Vec<String> {
+    let user = |line: &str| {
+        let json = line.find('{').expect("JSON");
+        let event: serde_json::Value = serde_json::from_str(&line[json..]).expect("JSON");
+        event["user"]["name"].as_str().expect("a user").to_owned()
+    };
+    text.lines().map(user).collect()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("the file is there")
+}
+
+#[track_caller]
+fn check_each_once(paths: &[PathBuf], lines: usize) {
+    let text: String = paths.iter().rev().map(|path| read(path)).collect();
+    let expected: Vec<String> = (0..lines).map(|line| format!("line {line}")).collect();
+    assert_eq!(expected, users(&text));
+}
+
+#[test]
+fn a_file_has_each_event_once_after_restarts() {
+    let mut bench = Bench::new();
+    let path = bench.path("events.json");
+    let config = file_config(&path, "");
+    for _ in 0..3 {
+        bench.store_frames(2, 50);
+        let status = run(bench.deliver(&config, NOW)).report(NOW);
+        assert_eq!((100, 0, 0), (status.accepted, status.rejected, status.waiting_events));
+        assert_eq!(None, status.failure);
+        check_each_once(std::slice::from_ref(&path), bench.lines);
+    }
+    let mode = fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(0, mode & 0o137, "{mode:o}");
+}
+
+#[test]
+fn what_a_crash_left_behind_the_cursor_is_written_once() {
+    let mut bench = Bench::new();
+    let path = bench.path("events.json");
+    let config = file_config(&path, "");
+    bench.store_frames(2, 50);
+    run(bench.deliver(&config, NOW));
+    let reader_name = format!("sink:{}", config.name());
+    let cursor = bench.reader().cursor(&reader_name).expect("a store").expect("a cursor");
+
+    // A crash after the frame was written and before its cursor was: the old cursor comes back.
+    bench.store_frames(1, 50);
+    run(bench.deliver(&config, NOW));
+    bench.reader().save_cursor(&reader_name, cursor.seq, &cursor.state, NOW).expect("saved");
+    run(bench.deliver(&config, NOW));
+    check_each_once(std::slice::from_ref(&path), 150);
+
+    // A crash in the middle of a line.
+    let mut file = fs::OpenOptions::new().append(true).open(&path).expect("the file");
+    file.write_all(b"{\"@timestamp\":\"20").expect("written");
+    bench.store_frames(1, 50);
+    run(bench.deliver(&config, NOW));
+    check_each_once(std::slice::from_ref(&path), 200);
+}
+
+/// Goal: a file has each event once, wherever the task was stopped.
+///
+/// Method: the task is given up after one step, two steps and so on, each time with the file and
+/// the store as they were left; then it may finish.
+#[test]
+fn a_task_given_up_at_any_step_leaves_nothing_twice_and_nothing_out() {
+    let mut bench = Bench::new();
+    let path = bench.path("events.json");
+    let config = file_config(&path, "max_size = \"64KiB\"\nkeep = 1000");
+    for steps in 0..60 {
+        bench.store_frames(2, 30);
+        run(async {
+            let give_up = async {
+                for _ in 0..steps {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = bench.deliver(&config, NOW) => (),
+                () = give_up => (),
+            }
+        });
+    }
+    run(bench.deliver(&config, NOW));
+    let numbered = (1..).map(|number| bench.path(&format!("events.json.{number}")));
+    let old = numbered.take_while(|path| path.exists());
+    let files: Vec<PathBuf> = std::iter::once(path).chain(old).collect();
+    assert!(10 < files.len());
+    check_each_once(&files, bench.lines);
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_not_cut() {
+    let mut bench = Bench::new();
+    let path = bench.path("events.json");
+    let config = file_config(&path, "");
+    fs::write(&path, "{\"user\":{\"name\":\"before\"}}\n").expect("written");
+    bench.store_frames(1, 5);
+    run(bench.deliver(&config, NOW));
+    assert_eq!(6, users(&read(&path)).len());
+
+    // Another program rotates.
+    fs::rename(&path, bench.path("elsewhere")).expect("renamed");
+    fs::write(&path, "{\"user\":{\"name\":\"other\"}}\n").expect("written");
+    bench.store_frames(1, 5);
+    run(bench.deliver(&config, NOW));
+    assert_eq!("other", users(&read(&path))[0]);
+    assert_eq!(6, users(&read(&path)).len());
+
+    // Another program truncates.
+    fs::write(&path, "").expect("written");
+    bench.store_frames(1, 5);
+    run(bench.deliver(&config, NOW));
+    assert_eq!(5, users(&read(&path)).len());
+}
+
+#[test]
+fn a_file_over_its_size_is_rotated_between_frames_and_old_ones_go() {
+    let mut bench = Bench::new();
+    let path = bench.path("events.json");
+    let config = file_config(&path, "max_size = \"8KiB\"\nkeep = 3\nprofile = \"compact\"");
+    bench.store_frames(4, 20);
+    run(bench.deliver(&config, NOW));
+    let files = ["events.json", "events.json.1", "events.json.2", "events.json.3"];
+    let files = files.map(|name| bench.path(name));
+    check_each_once(&files, 80);
+
+    bench.store_frames(1, 20);
+    run(bench.deliver(&config, NOW));
+    let text: String = files.iter().rev().map(|path| read(path)).collect();
+    assert_eq!("line 20", users(&text)[0], "the oldest file went");
+    assert!(!bench.path("events.json.4").exists());
+}
+
+#[test]
+fn a_new_day_begins_a_new_file() {
+    let mut bench = Bench::new();
+    let path = bench.path("events.json");
+    let config = file_config(&path, "");
+    bench.store_frames(1, 5);
+    run(bench.deliver(&config, NOW));
+    bench.store_frames(1, 5);
+    run(bench.deliver(&config, NOW.plus(Period::from_secs(3600))));
+    assert!(!bench.path("events.json.1").exists());
+    bench.store_frames(1, 5);
+    run(bench.deliver(&config, NOW.plus(Period::from_secs(86_400))));
+    check_each_once(&[path, bench.path("events.json.1")], 15);
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_says_what_to_do() {
+    let config = file_config(Path::new("/dev/full"), "");
+    let mut sink = AnySink::new(&config, &SinkContext::default());
+    let mut rendered = Rendered::default();
+    sink.render(&fixture::batch(&["x"], |_, _| ()), 0, NOW, &mut rendered);
+    let error = run(async {
+        sink.begin(None, NOW).await.expect("a file that can be opened");
+        sink.send(&rendered, NOW).await.expect_err("a full disk")
+    });
+    assert!(matches!(error, SinkError::Full { .. }), "{error}");
+    assert!(error.words().contains("/dev/full; free some, or lower the sink's `max_size`"));
+}
+
+#[test]
+fn every_datagram_is_one_message() {
+    let mut bench = Bench::new();
+    bench.store_frames(2, 10);
+    run(async {
+        let receiver = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let address = format!("udp://{}", receiver.local_addr().expect("an address"));
+        let status = bench.deliver(&syslog_config(&address, ""), NOW).await.report(NOW);
+        assert_eq!(20, status.accepted);
+        for line in 0..20 {
+            let mut buffer = [0; 4096];
+            let length = receiver.recv(&mut buffer).await.expect("a datagram");
+            let text = String::from_utf8(buffer[..length].to_vec()).expect("UTF-8");
+            assert!(text.starts_with("<134>1 2026-11-20T08:00:00.000Z - gatewatch 812 access - {"));
+            assert_eq!([format!("line {line}")], *users(&text));
+        }
+    });
+}
+
+#[test]
+fn messages_over_tcp_are_lines() {
+    let mut bench = Bench::new();
+    bench.store_frames(3, 400);
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let address = format!("tcp://{}", listener.local_addr().expect("an address"));
+        let config = syslog_config(&address, "");
+        let receive = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.expect("UTF-8");
+            text
+        };
+        let (text, status) = tokio::join!(receive, bench.deliver(&config, NOW));
+        let expected: Vec<String> = (0..1200).map(|line| format!("line {line}")).collect();
+        assert_eq!(expected, users(&text));
+        assert_eq!(1200, status.report(NOW).accepted);
+    });
+}
+
+/// Goal: a receiver that dies with unread data in the middle of the stream loses nothing.
+///
+/// Method: its first connection takes little at a time and is dropped after half a megabyte; all
+/// later data goes to a second one. Each event must be in at least one of the two.
+#[test]
+fn a_receiver_that_resets_the_connection_gets_everything_at_least_once() {
+    let mut bench = Bench::new();
+    bench.store_frames(20, 200);
+    run(async {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // What the receiver's kernel holds unread cannot be known to the sender; keep it small.
+        socket.set_recv_buffer_size(16 << 10).expect("a small buffer");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let listener = socket.listen(8).expect("a listener");
+        let address = format!("tcp://{}", listener.local_addr().expect("an address"));
+        let config = syslog_config(&address, "");
+        let receive = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut first = vec![0; 500_000];
+            stream.read_exact(&mut first).await.expect("half a megabyte");
+            drop(stream);
+            let (mut stream, _) = listener.accept().await.expect("a second connection");
+            let mut second = String::new();
+            stream.read_to_string(&mut second).await.expect("UTF-8");
+            (String::from_utf8(first).expect("UTF-8"), second)
+        };
+        let ((first, second), status) = tokio::join!(receive, bench.deliver(&config, NOW));
+        let whole = &first[..=first.rfind('\n').expect("a line")];
+        let received: BTreeSet<String> = users(whole).into_iter().chain(users(&second)).collect();
+        assert_eq!(4000, received.len());
+        let status = status.report(NOW);
+        assert_eq!((4000, None), (status.accepted, status.failure));
+    });
+}
+
+#[test]
+fn a_connection_that_was_closed_in_order_is_replaced_without_an_error() {
+    let batch = fixture::batch(&["one"], |line, writer| {
+        writer.set(crate::engine::batch::Field::User, line);
+    });
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let address = format!("tcp://{}", listener.local_addr().expect("an address"));
+        let mut sink = AnySink::new(&syslog_config(&address, ""), &SinkContext::default());
+        let mut rendered = Rendered::default();
+        sink.render(&batch, 0, NOW, &mut rendered);
+        let size = rendered.bytes().len();
+
+        // What was written a moment before the close may have crossed it; an hour before, not.
+        let times = [(0, 1), (10, 2), (3600, 1)];
+        for (seconds, copies) in times {
+            let now = NOW.plus(Period::from_secs(seconds));
+            sink.begin(None, now).await.expect("nothing to do");
+            let (sent, accepted) = tokio::join!(sink.send(&rendered, now), listener.accept());
+            sent.expect("delivered");
+            let (mut stream, _) = accepted.expect("a connection");
+            let mut text = vec![0; size * copies];
+            stream.read_exact(&mut text).await.expect("all messages");
+            let more = stream.try_read(&mut text).map_err(|error| error.kind());
+            assert_eq!(Err(ErrorKind::WouldBlock), more, "after {seconds} s");
+            stream.shutdown().await.expect("closed");
+        }
+    });
+}
+
+#[test]
+fn a_receiver_that_is_away_is_named_and_the_events_wait() {
+    let mut bench = Bench::new();
+    bench.store_frames(1, 7);
+    run(async {
+        let free = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let address = format!("tcp://{}", free.local_addr().expect("an address"));
+        drop(free);
+        let config = syslog_config(&address, "");
+        let mut sink = AnySink::new(&config, &SinkContext::default());
+        let mut rendered = Rendered::default();
+        sink.render(&fixture::batch(&["x"], |_, _| ()), 0, NOW, &mut rendered);
+        let error = sink.send(&rendered, NOW).await.expect_err("nobody listens");
+        assert!(error.words().starts_with(&format!("cannot connect to {address}: ")), "{error}");
+    });
+}
+
+#[test]
+fn every_type_of_sink_has_an_example_that_works() {
+    #[derive(serde::Deserialize)]
+    struct Shape {
+        sink: Vec<SinkConfig>,
+    }
+    for entry in SINKS {
+        let shape: Shape = toml::from_str(entry.example).expect("an example");
+        let sink = AnySink::new(&shape.sink[0], &SinkContext::default());
+        assert_eq!(entry.kind, sink.kind());
+        assert_eq!(entry.kind, shape.sink[0].kind());
+        assert!(sink.required());
+    }
+}
+
+#[test]
+fn a_task_can_be_spawned() {
+    fn is_send<T: Send>(_: impl Fn(SinkTask) -> T) {}
+    is_send(SinkTask::run);
+}
