@@ -26,3 +26,5 @@ pub mod store;
 pub mod sink;
 
 pub mod source;
+
+pub mod notify;
