@@ -28,3 +28,7 @@ pub mod sink;
 pub mod source;
 
 pub mod notify;
+
+pub mod report;
+
+pub mod serve;
