@@ -14,21 +14,23 @@
 
 pub mod units;
 
-
-pub mod units;
-
 pub mod io;
 
 pub mod engine;
+pub mod sample;
 
 pub mod store;
 
 pub mod sink;
-
 pub mod source;
 
 pub mod notify;
 
 pub mod report;
-
 pub mod serve;
+
+pub mod config;
+
+pub mod daemon;
+
+pub mod cli;

@@ -1,0 +1,92 @@
+//! `gatewatch check`: is the configuration sound, and does it fit this machine?
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::config::ConfigArgs;
+use super::exit;
+use super::output::Output;
+use crate::config::Config;
+use crate::source::SourceConfig;
+use crate::source::glob::{Listings, Pattern};
+
+/// Reads the configuration and says what is wrong with it, all at once; then looks whether the
+/// logs can be read and the state can be written.
+#[derive(Debug, clap::Args)]
+#[command(visible_alias = "validate")]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Look at files only: nothing is resolved or connected (nothing else is done as yet)
+    #[arg(long)]
+    no_network: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let config = args.config.load()?;
+    let mut out = Output::new();
+    match config.files.as_slice() {
+        [] => out.line("no configuration file: the built-in defaults are used")?,
+        files => {
+            for file in files {
+                out.line(&format!("read {}", file.display()))?;
+            }
+        }
+    }
+    let mut sound = true;
+    for source in &config.sources {
+        sound &= look_at(source, &mut out)?;
+    }
+    if config.sources.is_empty() {
+        out.line("source: none; add a [[source]] with the path of a log")?;
+        sound = false;
+    }
+    sound &= look_at_state(&config, &mut out)?;
+    let rules = config.rules.len();
+    out.line(&format!("{rules} rules, {} sinks", config.sinks.len()))?;
+    out.line(if sound { "the configuration can be used" } else { "see the lines marked !" })?;
+    out.flush()?;
+    Ok(if sound { exit::OK } else { exit::FOUND })
+}
+
+fn look_at(source: &SourceConfig, out: &mut Output) -> Result<bool> {
+    if source.is_stdin() {
+        out.line("source -: standard input")?;
+        return Ok(true);
+    }
+    let Ok(pattern) = Pattern::new(&source.path) else { return Ok(false) };
+    let paths = pattern.walk(&mut Listings::default());
+    if paths.is_empty() {
+        out.line(&format!("! source {}: no file matches yet", source.path))?;
+        return Ok(false);
+    }
+    let mut sound = true;
+    for path in &paths {
+        if let Err(error) = std::fs::File::open(path) {
+            let fix = "let the user that runs gatewatch read it (on Debian: usermod -aG adm USER)";
+            out.line(&format!("! source {}: {}: {error}; {fix}", source.path, path.display()))?;
+            sound = false;
+        }
+    }
+    if sound {
+        out.line(&format!("source {}: {} files", source.path, paths.len()))?;
+    }
+    Ok(sound)
+}
+
+fn look_at_state(config: &Config, out: &mut Output) -> Result<bool> {
+    let path = &config.store.path;
+    // The nearest folder that exists is where the store's own would be made.
+    let existing = path.ancestors().find(|folder| folder.exists());
+    let folder = existing.filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+    if writable {
+        out.line(&format!("state {}: can be written", path.display()))?;
+    } else {
+        let shown = folder.display();
+        out.line(&format!("! state {}: this user may not write to {shown}", path.display()))?;
+    }
+    Ok(writable)
+}

@@ -1,0 +1,108 @@
+//! Options about log files that several commands share.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+
+use super::files::Plan;
+use crate::engine::enrich::Enricher;
+use crate::engine::format::{FORMATS, Format};
+use crate::io::{Clock, SystemClock};
+
+/// How log files are read.
+#[derive(Debug, clap::Args)]
+pub(super) struct InputArgs {
+    /// Format of the lines: auto, or a name from the list below
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    format: String,
+    /// Format as the web server's configuration writes it (nginx log_format, Apache LogFormat)
+    #[arg(long, value_name = "STRING", conflicts_with = "format")]
+    log_format: Option<String>,
+    /// Regular expression with groups named as nginx variables, such as (?P<remote_addr>\S+)
+    #[arg(long, value_name = "REGEX", conflicts_with_all = ["format", "log_format"])]
+    pattern: Option<String>,
+    /// Time zone of times written without one [default: the machine's]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// Proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
+    trusted_proxies: Vec<IpNet>,
+    /// Threads that parse [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// No colours, also when NO_COLOR is set
+    #[arg(long)]
+    no_color: bool,
+}
+
+impl InputArgs {
+    /// The plan for `files`.
+    pub(super) fn plan(&self, files: &[PathBuf]) -> Result<Plan> {
+        Ok(Plan {
+            paths: files.to_vec(),
+            format: self.definition()?,
+            zone: zone(self.timezone.as_deref())?,
+            now: SystemClock.now(),
+            keep_empty: false,
+            host: host(),
+            workers: self.threads.map_or_else(cores, usize::from),
+        })
+    }
+
+    fn definition(&self) -> Result<String> {
+        if let Some(text) = &self.log_format {
+            Format::written(text)?;
+            return Ok(format!("written:{text}"));
+        }
+        if let Some(pattern) = &self.pattern {
+            Format::regex(pattern)?;
+            return Ok(format!("regex:{pattern}"));
+        }
+        if self.format != "auto" {
+            Format::named(&self.format)?;
+        }
+        Ok(self.format.clone())
+    }
+
+    pub(super) fn enricher(&self) -> Enricher {
+        let mut enricher = Enricher::default();
+        enricher.trusted_proxies.extend(&self.trusted_proxies);
+        enricher
+    }
+
+    pub(super) fn no_color(&self) -> bool {
+        self.no_color || super::environment("NO_COLOR").is_some_and(|value| !value.is_empty())
+    }
+}
+
+/// The table of formats, for `--help`.
+pub(super) fn formats_help() -> String {
+    let mut help =
+        "Formats:\n  auto            tries all of these and takes the one that reads most\n"
+            .to_owned();
+    for entry in FORMATS {
+        help.push_str(&format!("  {:<15} {}\n", entry.name, entry.help));
+    }
+    help
+}
+
+/// The zone of that name, or the machine's.
+pub(super) fn zone(name: Option<&str>) -> Result<TimeZone> {
+    match name {
+        None => Ok(TimeZone::system()),
+        Some(name) => TimeZone::get(name).with_context(|| {
+            format!("`{name}` is no time zone; write one such as Europe/Berlin or UTC")
+        }),
+    }
+}
+
+/// This machine's name.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

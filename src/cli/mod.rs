@@ -1,0 +1,159 @@
+//! The command line: one file a command, and the only place that wires modules together.
+
+mod alerts;
+mod check;
+mod completions;
+mod config;
+mod files;
+mod input;
+mod notify;
+mod output;
+mod parse;
+mod report;
+mod run;
+mod scan;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::daemon::DaemonError;
+use crate::engine::format::FormatError;
+use crate::store::StoreError;
+use output::{Closed, say};
+
+/// Exit codes that are promises (sysexits.h where it has one).
+pub mod exit {
+    /// Done.
+    pub const OK: u8 = 0;
+    /// Something was found: a failed test, a gap.
+    pub const FOUND: u8 = 1;
+    /// The command line makes no sense.
+    pub const USAGE: u8 = 2;
+    /// The input is not what it should be.
+    pub const DATA: u8 = 65;
+    /// An input does not exist or cannot be read.
+    pub const NO_INPUT: u8 = 66;
+    /// A service that is needed is not there.
+    pub const UNAVAILABLE: u8 = 69;
+    /// A mistake of this program.
+    pub const SOFTWARE: u8 = 70;
+    /// A file cannot be made.
+    pub const CANT_CREATE: u8 = 73;
+    /// Reading or writing failed.
+    pub const IO: u8 = 74;
+    /// Not allowed.
+    pub const NO_PERMISSION: u8 = 77;
+    /// The configuration cannot be used.
+    pub const CONFIG: u8 = 78;
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 found something · 2 usage · 65 bad data · 66 no input · \
+    69 service unavailable · 70 internal · 73 cannot create · 74 I/O · 77 no permission · 78 configuration";
+
+/// Watches web-server and login logs: security events, metrics, alert mails, a weekly report.
+#[derive(Debug, Parser)]
+#[command(name = "gatewatch", version, about, after_help = EXIT_CODES)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Scan(scan::Args),
+    Parse(parse::Args),
+    Check(check::Args),
+    Alerts(alerts::Args),
+    Report(report::Args),
+    Notify(notify::Args),
+    Completions(completions::Args),
+}
+
+/// Runs the command line; answers the exit code.
+pub fn main() -> ExitCode {
+    let line = match Line::command()
+        .mut_subcommand("scan", |command| command.after_long_help(input::formats_help()))
+        .mut_subcommand("parse", |command| command.after_long_help(input::formats_help()))
+        .try_get_matches()
+        .and_then(|matches| Line::from_arg_matches(&matches))
+    {
+        Ok(line) => line,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });
+        }
+    };
+    let result = match &line.command {
+        Command::Run(args) => run::run(args),
+        Command::Scan(args) => scan::run(args).map(|()| exit::OK),
+        Command::Parse(args) => parse::run(args).map(|()| exit::OK),
+        Command::Check(args) => check::run(args),
+        Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
+        Command::Report(args) => report::run(args).map(|()| exit::OK),
+        Command::Notify(args) => notify::run(args),
+        Command::Completions(args) => completions::run(args, Line::command()).map(|()| exit::OK),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if error.is::<Closed>() => ExitCode::from(exit::OK),
+        Err(error) => {
+            say(&format!("gatewatch: {}", complaint(&error)));
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+/// The whole chain of reasons in one line.
+fn complaint(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // An error that shows its source in its own message says it once.
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+/// The exit code that fits the deepest reason.
+fn code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<FormatError>() {
+        return exit::USAGE;
+    }
+    if error.is::<config::BadConfig>() {
+        return exit::CONFIG;
+    }
+    let daemon = error.downcast_ref::<DaemonError>();
+    let store = error.downcast_ref::<StoreError>().or(match daemon {
+        Some(DaemonError::Store(store)) => Some(store),
+        _ => None,
+    });
+    match (store, daemon) {
+        (Some(StoreError::Missing { .. }), _) => return exit::NO_INPUT,
+        (Some(StoreError::TooNew { .. }), _) => return exit::CONFIG,
+        (Some(StoreError::Locked { .. }), _) => return exit::UNAVAILABLE,
+        (Some(StoreError::Full { .. }), _) => return exit::IO,
+        (None, Some(DaemonError::Serve(_))) => return exit::UNAVAILABLE,
+        _ => (),
+    }
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    match io.map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::NotFound) => exit::NO_INPUT,
+        Some(std::io::ErrorKind::PermissionDenied) => exit::NO_PERMISSION,
+        Some(_) => exit::IO,
+        None => exit::SOFTWARE,
+    }
+}
+
+/// An environment variable.
+fn environment(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the command line is where the environment is read"
+    )]
+    std::env::var(name).ok()
+}

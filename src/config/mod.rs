@@ -1,0 +1,233 @@
+//! The configuration: collects the settings that each module defines for itself, and checks them.
+//!
+//! In two steps: the text is read section by section, so that one mistake does not hide the next;
+//! then the values are checked against each other and against the machine. All problems are told
+//! at once, each with file, line, key, reason and fix ([`Problem`]). Nobody below this module sees
+//! the whole.
+
+mod discover;
+mod problem;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+
+use crate::engine::detect::rule::{self, Rule};
+use crate::engine::enrich::Enricher;
+use crate::engine::format::FormatSet;
+use crate::notify::MailConfig;
+use crate::report::ReportConfig;
+use crate::serve::ServeConfig;
+use crate::sink::SinkConfig;
+use crate::source::{Limits, SourceConfig};
+use crate::store::StoreConfig;
+
+pub use discover::{USUAL_LOGS, discover};
+pub use problem::Problem;
+
+/// Where the configuration is looked for when none is named.
+pub const DEFAULT_PATH: &str = "/etc/gatewatch/gatewatch.toml";
+
+/// `[client]`: whose word about the client is taken.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientConfig {
+    /// Proxies whose X-Forwarded-For is believed, besides this machine.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// `[alert_log]`: every alert as a JSON line.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertLogConfig {
+    /// File to append to; the default is `alerts.jsonl` in the store's directory.
+    pub path: Option<PathBuf>,
+}
+
+/// `[rules]`: what is looked for.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct RulesConfig {
+    /// Rule files; a rule with the id of a built-in one replaces it.
+    pub files: Vec<PathBuf>,
+    /// Ids of rules that stay silent.
+    pub disable: Vec<String>,
+}
+
+/// `[host]`: this machine as others know it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostConfig {
+    /// Name in events and mails; the default is the machine's own.
+    pub name: Option<String>,
+}
+
+/// All settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Files the settings were read from; empty for the built-in defaults.
+    pub files: Vec<PathBuf>,
+    /// `[[source]]`.
+    pub sources: Vec<SourceConfig>,
+    /// `[follow]`.
+    pub follow: Limits,
+    /// `[store]`.
+    pub store: StoreConfig,
+    /// `[mail]`.
+    pub mail: MailConfig,
+    /// `[[sink]]`.
+    pub sinks: Vec<SinkConfig>,
+    /// `[alert_log]`.
+    pub alert_log: AlertLogConfig,
+    /// `[serve]`.
+    pub serve: ServeConfig,
+    /// `[report]`.
+    pub report: ReportConfig,
+    /// `[client]`.
+    pub client: ClientConfig,
+    /// `[host]`.
+    pub host: HostConfig,
+    /// The rules in force.
+    pub rules: Vec<Rule>,
+}
+
+impl Default for Config {
+    /// What runs without a configuration: state and mails under `gatewatch-data`.
+    fn default() -> Self {
+        let store = StoreConfig::default();
+        let mail = MailConfig {
+            directory: Some(store.path.join("mail")),
+            from: "gatewatch@localhost".to_owned(),
+            to: vec!["root@localhost".to_owned()],
+            ..MailConfig::default()
+        };
+        Self {
+            files: Vec::new(),
+            sources: discover(),
+            follow: Limits::default(),
+            store,
+            mail,
+            sinks: Vec::new(),
+            alert_log: AlertLogConfig::default(),
+            serve: ServeConfig::default(),
+            report: ReportConfig::default(),
+            client: ClientConfig::default(),
+            host: HostConfig::default(),
+            rules: rule::builtin(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `path` and, beside it, `conf.d/*.toml` in the order of their names.
+    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        let mut files = vec![path.to_owned()];
+        files.extend(fragments(path));
+        let mut texts = Vec::new();
+        let mut problems = Vec::new();
+        for file in files {
+            match std::fs::read_to_string(&file) {
+                Ok(text) => texts.push((file, text)),
+                Err(error) => problems.push(Problem::of_file(&file, &error)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Self::from_texts(&texts)
+    }
+
+    /// Reads the settings from texts, named by their files.
+    pub fn from_texts(texts: &[(PathBuf, String)]) -> Result<Self, Vec<Problem>> {
+        let (raw, mut problems) = read::read(texts);
+        let files: Vec<PathBuf> = texts.iter().map(|(file, _)| file.clone()).collect();
+        let config = raw.into_config(files, &mut problems);
+        config.check(&mut problems);
+        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    fn check(&self, problems: &mut Vec<Problem>) {
+        for (index, source) in self.sources.iter().enumerate() {
+            self.check_source(index, source, problems);
+        }
+        for problem in self.mail.check() {
+            let key = format!("mail.{}", problem.key);
+            problems.push(Problem::new(&key, problem.reason, problem.hint));
+        }
+        for problem in self.serve.check() {
+            let key = format!("serve.{}", problem.key);
+            problems.push(Problem::new(&key, problem.reason, problem.hint));
+        }
+        if let Err(error) = self.report.zone(TimeZone::UTC) {
+            problems.push(Problem::new("report.timezone", error.to_string(), ""));
+        }
+        let mut names: Vec<String> = self.sinks.iter().map(SinkConfig::name).collect();
+        names.sort_unstable();
+        for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+            let reason = format!("two sinks are called `{}`", pair[0]);
+            problems.push(Problem::new("sink.name", reason, "give each a `name` of its own"));
+        }
+    }
+
+    fn check_source(&self, index: usize, source: &SourceConfig, problems: &mut Vec<Problem>) {
+        let key = |name: &str| format!("source[{index}].{name}");
+        if let Err(error) = source.check() {
+            problems.push(Problem::new(&key("path"), error.to_string(), ""));
+        }
+        if let Err(error) = FormatSet::from_definition(&definition(source)) {
+            let name = if source.log_format.is_some() { "log_format" } else { "format" };
+            problems.push(Problem::new(&key(name), error.to_string(), ""));
+        }
+        if let Some(zone) = &source.timezone
+            && TimeZone::get(zone).is_err()
+        {
+            let reason = format!("`{zone}` is no time zone");
+            let hint = "write a name such as `Europe/Berlin` or `UTC`";
+            problems.push(Problem::new(&key("timezone"), reason, hint));
+        }
+        if self.sources[..index].iter().any(|other| other.id() == source.id()) {
+            let reason = format!("two sources are called `{}`", source.id());
+            problems.push(Problem::new(&key("name"), reason, "give each a `name` of its own"));
+        }
+    }
+
+    /// What each line is enriched with.
+    pub fn enricher(&self) -> Enricher {
+        let mut enricher = Enricher::default();
+        enricher.trusted_proxies.extend(&self.client.trusted_proxies);
+        enricher
+    }
+
+    /// File of the alert log.
+    pub fn alert_log_path(&self) -> PathBuf {
+        let default = || self.store.path.join("alerts.jsonl");
+        self.alert_log.path.clone().unwrap_or_else(default)
+    }
+}
+
+/// The definition of a source's format, with `auto` standing in for its best guess.
+pub fn definition(source: &SourceConfig) -> String {
+    match &source.log_format {
+        Some(text) => format!("written:{text}"),
+        None if source.format.0 == "auto" => "auto:combined".to_owned(),
+        None => source.format.0.clone(),
+    }
+}
+
+/// `conf.d/*.toml` beside `path`.
+fn fragments(path: &Path) -> Vec<PathBuf> {
+    let directory = path.parent().unwrap_or_else(|| Path::new(".")).join("conf.d");
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let is_toml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+    let mut fragments: Vec<PathBuf> = paths.filter(is_toml).collect();
+    fragments.sort();
+    fragments
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The first step: from text to the raw shape of each section.
+//!
+//! Each section is read by itself, so that a mistake in one does not hide those in the others.
+
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::{AlertLogConfig, ClientConfig, Config, HostConfig, Problem, RulesConfig};
+use crate::engine::detect::rule::{self, Rule};
+use crate::notify::MailConfig;
+use crate::report::ReportConfig;
+use crate::serve::ServeConfig;
+use crate::sink::SinkConfig;
+use crate::source::{Limits, SourceConfig};
+use crate::store::StoreConfig;
+use crate::units::nearest;
+
+/// What was written, section by section.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    sources: Vec<SourceConfig>,
+    sinks: Vec<SinkConfig>,
+    follow: Option<Limits>,
+    store: Option<StoreConfig>,
+    mail: Option<MailConfig>,
+    alert_log: Option<AlertLogConfig>,
+    serve: Option<ServeConfig>,
+    report: Option<ReportConfig>,
+    client: Option<ClientConfig>,
+    rules: Option<RulesConfig>,
+    host: Option<HostConfig>,
+}
+
+const SECTIONS: &[&str] = &[
+    "source",
+    "sink",
+    "follow",
+    "store",
+    "mail",
+    "alert_log",
+    "serve",
+    "report",
+    "client",
+    "rules",
+    "host",
+];
+
+/// Reads all texts; what cannot be read is a problem, and the rest is still looked at.
+pub(super) fn read(texts: &[(PathBuf, String)]) -> (Raw, Vec<Problem>) {
+    let mut raw = Raw::default();
+    let mut problems = Vec::new();
+    for (file, text) in texts {
+        let mut reader = Reader { file, text, problems: &mut problems };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            reader.complain(&error, "", 0..0);
+        }
+        for (key, value) in table.into_inner() {
+            reader.section(&key.get_ref().clone(), key.span(), value, &mut raw);
+        }
+    }
+    (raw, problems)
+}
+
+struct Reader<'r> {
+    file: &'r PathBuf,
+    text: &'r str,
+    problems: &'r mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn section<'t>(
+        &mut self,
+        name: &str,
+        at: std::ops::Range<usize>,
+        value: Spanned<DeValue<'t>>,
+        raw: &mut Raw,
+    ) {
+        match name {
+            "source" => self.list(name, value, &mut raw.sources),
+            "sink" => self.list(name, value, &mut raw.sinks),
+            "follow" => self.table(name, value, &mut raw.follow),
+            "store" => self.table(name, value, &mut raw.store),
+            "mail" => self.table(name, value, &mut raw.mail),
+            "alert_log" => self.table(name, value, &mut raw.alert_log),
+            "serve" => self.table(name, value, &mut raw.serve),
+            "report" => self.table(name, value, &mut raw.report),
+            "client" => self.table(name, value, &mut raw.client),
+            "rules" => self.table(name, value, &mut raw.rules),
+            "host" => self.table(name, value, &mut raw.host),
+            _ => {
+                let hint = match nearest(name, SECTIONS.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("known are {}", SECTIONS.join(", ")),
+                };
+                let problem = Problem::new(name, "there is no such section", hint);
+                self.push(problem, at);
+            }
+        }
+    }
+
+    fn table<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        value: Spanned<DeValue<'_>>,
+        place: &mut Option<T>,
+    ) {
+        let at = value.span();
+        if place.is_some() {
+            let problem = Problem::new(
+                name,
+                "the section is in two files",
+                "keep it in one of them; only [[source]] and [[sink]] add up",
+            );
+            self.push(problem, at);
+            return;
+        }
+        match T::deserialize(ValueDeserializer::from(value)) {
+            Ok(section) => *place = Some(section),
+            Err(error) => self.complain(&error, name, at),
+        }
+    }
+
+    fn list<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        value: Spanned<DeValue<'_>>,
+        places: &mut Vec<T>,
+    ) {
+        let at = value.span();
+        let DeValue::Array(items) = value.into_inner() else {
+            let hint = format!("write it with two brackets: [[{name}]]");
+            self.push(Problem::new(name, "there may be several of these", hint), at);
+            return;
+        };
+        for (index, item) in items.into_iter().enumerate() {
+            let at = item.span();
+            match T::deserialize(ValueDeserializer::from(item)) {
+                Ok(one) => places.push(one),
+                Err(error) => self.complain(&error, &format!("{name}[{index}]"), at),
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &toml::de::Error, key: &str, section: std::ops::Range<usize>) {
+        let message = error.message().trim_end();
+        let problem = match unknown_field(message) {
+            Some((field, hint)) => {
+                let key = if key.is_empty() { field.to_owned() } else { format!("{key}.{field}") };
+                Problem::new(&key, "there is no such setting", hint)
+            }
+            None => Problem::new(key, message.replace('\n', " "), ""),
+        };
+        self.push(problem, error.span().unwrap_or(section));
+    }
+
+    fn push(&mut self, problem: Problem, at: std::ops::Range<usize>) {
+        let before = &self.text.as_bytes()[..at.start.min(self.text.len())];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let (file, line) = (Some(self.file.clone()), Some(line));
+        self.problems.push(Problem { file, line, ..problem });
+    }
+}
+
+/// From serde's words about an unknown field: the field, and the known one nearest to it.
+fn unknown_field(message: &str) -> Option<(&str, String)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (field, rest) = rest.split_once('`')?;
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    let hint = match nearest(field, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known are {}", known.join(", ")),
+    };
+    Some((field, hint))
+}
+
+impl Raw {
+    /// The sections with their defaults; rules are read and joined.
+    pub(super) fn into_config(self, files: Vec<PathBuf>, problems: &mut Vec<Problem>) -> Config {
+        let rules = rules_of(&self.rules.unwrap_or_default(), problems);
+        let defaults = Config::default();
+        let no_source = self.sources.is_empty();
+        Config {
+            files,
+            sources: if no_source { defaults.sources } else { self.sources },
+            follow: self.follow.unwrap_or(defaults.follow),
+            store: self.store.unwrap_or(defaults.store),
+            mail: self.mail.unwrap_or_default(),
+            sinks: self.sinks,
+            alert_log: self.alert_log.unwrap_or_default(),
+            serve: self.serve.unwrap_or_default(),
+            report: self.report.unwrap_or_default(),
+            client: self.client.unwrap_or_default(),
+            host: self.host.unwrap_or_default(),
+            rules,
+        }
+    }
+}
+
+fn rules_of(config: &RulesConfig, problems: &mut Vec<Problem>) -> Vec<Rule> {
+    let mut rules = rule::builtin();
+    for file in &config.files {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => {
+                problems.push(Problem::of_file(file, &error));
+                continue;
+            }
+        };
+        match rule::parse(&text) {
+            Ok(read) => {
+                for rule in read {
+                    rules.retain(|known| known.id != rule.id);
+                    rules.push(rule);
+                }
+            }
+            Err(errors) => problems.extend(errors.iter().map(|error| Problem {
+                file: Some(file.clone()),
+                reason: error.to_string(),
+                ..Problem::default()
+            })),
+        }
+    }
+    for id in &config.disable {
+        if !rules.iter().any(|rule| rule.id == *id) {
+            let near = nearest(id, rules.iter().map(|rule| rule.id.as_str()));
+            let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
+            problems.push(Problem::new("rules.disable", format!("`{id}` is no rule"), hint));
+        }
+    }
+    rules.retain(|rule| !config.disable.contains(&rule.id));
+    rules
+}

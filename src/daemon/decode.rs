@@ -1,0 +1,76 @@
+//! From a stored frame back to its events, the way they were first read.
+//!
+//! A frame carries everything that its meaning depends on (format, zone, reference time), so a
+//! reader that lags, a restart and the first reading all see the same events.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::engine::batch::{EventBatch, Origin};
+use crate::engine::enrich::Enricher;
+use crate::engine::format::FormatSet;
+use crate::engine::parse::{Parser, Text};
+use crate::engine::time::TimeReader;
+use crate::store::Frame;
+
+/// Parsers kept for reuse; a store with more formats than this only decodes more slowly.
+const MAX_PARSERS: usize = 64;
+
+/// Decodes frames of any source.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    enricher: Arc<Enricher>,
+    parsers: HashMap<(String, String), Parser>,
+}
+
+impl Decoder {
+    pub(super) fn new(enricher: Arc<Enricher>) -> Self {
+        Self { enricher, parsers: HashMap::new() }
+    }
+
+    /// Fills `batch` with the events of `frame`.
+    pub(super) fn decode(&mut self, frame: &Frame, batch: &mut EventBatch) {
+        let bytes = frame.bytes.clone();
+        self.decode_bytes(frame, bytes, batch);
+    }
+
+    /// The same with the text given apart: the batch takes it over.
+    pub(super) fn decode_bytes(&mut self, frame: &Frame, bytes: Vec<u8>, batch: &mut EventBatch) {
+        let origin = Arc::new(Origin {
+            source: frame.source.clone(),
+            path: frame.path.clone(),
+            fingerprint: frame.fingerprint,
+            site: frame.site.clone(),
+            host: frame.host.clone(),
+        });
+        let parser = self.parser(&frame.format, &frame.zone);
+        parser.set_reference(frame.modified.max(frame.received));
+        let text = Text {
+            origin,
+            bytes,
+            from: frame.from,
+            truncated_last: frame.truncated_last,
+            read_at: frame.received,
+        };
+        parser.fill(batch, text);
+    }
+
+    /// The parser of a format and zone.
+    pub(super) fn parser(&mut self, format: &str, zone: &str) -> &mut Parser {
+        if MAX_PARSERS <= self.parsers.len() {
+            self.parsers.clear();
+        }
+        let enricher = &self.enricher;
+        self.parsers.entry((format.to_owned(), zone.to_owned())).or_insert_with(|| {
+            // A format that no longer compiles (an older version wrote it) reads what it can.
+            let formats = FormatSet::from_definition(format)
+                .or_else(|_| FormatSet::from_definition("auto:combined"))
+                .expect("a format of the table compiles");
+            let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+            let times = TimeReader::new(zone, crate::units::Timestamp(0));
+            Parser::new(formats, times, Arc::clone(enricher))
+        })
+    }
+}

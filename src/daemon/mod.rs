@@ -1,0 +1,438 @@
+//! The run loop: sources → engine → store → readers; start, run, drain.
+//!
+//! ```text
+//!  main ── signals ──▶ stop
+//!  pipeline thread: read → engine → commit ──▶ durable number, wake-ups
+//!  edge thread (tokio): sinks · mail · alert log · weekly report · HTTP, each with its own cursor
+//! ```
+//!
+//! Invariant: the two threads share the store, the metrics and a few flags, nothing else: a sink
+//! or a mail server that hangs cannot hold up the pipeline.
+
+mod decode;
+mod digest;
+mod edge;
+mod hours;
+mod pipeline;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::config::Config;
+use crate::engine::detect::Alert;
+use crate::engine::render::ecs::Agent;
+use crate::io::{Chance as _, Clock, Seeded, SystemClock, Waker};
+use crate::notify::MailError;
+use crate::serve::{BuildInfo, Metrics, Readiness, ServeError, SourceState, StoreState};
+use crate::sink::SinkError;
+use crate::source::{Level, SCAN_INTERVAL, Wakeups};
+use crate::store::{Seq, Store, StoreError, StoreReader, Trim};
+use crate::units::{Period, Timestamp};
+
+pub use digest::{ReportContext, week_report};
+pub(crate) use edge::credentials;
+
+use edge::Edge;
+use pipeline::{COMMIT_EVERY, Pipeline};
+
+/// The pipeline is called stalled when it says nothing for this long.
+const STALLED_AFTER: Period = Period::from_secs(30);
+
+/// How often the store is trimmed and looked at.
+const TRIM_EVERY: Period = Period::from_secs(30);
+
+/// How the daemon runs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Options {
+    /// Read what is new, alert, deliver, and end: the cron mode.
+    pub once: bool,
+}
+
+/// What a run did, for its last words.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Summary {
+    /// Lines read and stored.
+    pub lines: u64,
+    /// Alerts raised or resolved.
+    pub alerts: usize,
+    /// What could not be delivered, in words; it waits in the store.
+    pub undelivered: Vec<String>,
+}
+
+/// Why the daemon cannot start or go on; completes "failed to run: …".
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The HTTP listener.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The mails or the alert log.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// A sink.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A thread or the runtime.
+    #[error("cannot {action}")]
+    Thread {
+        /// What was tried.
+        action: &'static str,
+        /// The reason the operating system gave.
+        source: std::io::Error,
+    },
+}
+
+/// Ends a running daemon from outside: from a signal, or from a test.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    flag: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stop {
+    /// Asks the daemon to drain and end.
+    pub fn stop(&self) {
+        self.flag.store(true, Ordering::SeqCst);
+        self.waker.wake();
+    }
+
+    fn is_asked(&self) -> bool {
+        self.flag.load(Ordering::SeqCst)
+    }
+}
+
+/// What all parts of the daemon know.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) agent: Agent,
+    pub(crate) host: String,
+    pub(crate) seed: u64,
+    /// First start on this machine.
+    pub(crate) watched_since: Timestamp,
+}
+
+/// The daemon, ready to run: everything that can be refused was tried.
+pub struct Daemon {
+    shared: Arc<Shared>,
+    store: Store,
+    listener: Option<TcpListener>,
+    options: Options,
+    stop: Stop,
+}
+
+impl Daemon {
+    /// Opens the store and the listener, so that what is wrong is said before work begins.
+    pub fn prepare(config: Config, options: Options) -> Result<Self, DaemonError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let now = clock.now();
+        let mut store = Store::open(&config.store.path)?;
+        if let Some(path) = store.set_aside() {
+            tracing::error!(
+                "the store was damaged and is kept as {}; a new one was begun",
+                path.display()
+            );
+        }
+        let address = if options.once { None } else { config.serve.address() };
+        let listener = address.map(crate::serve::bind).transpose()?;
+        let mut kept = |key: &str, new: String| -> Result<String, StoreError> {
+            match store.meta(key)? {
+                Some(value) => Ok(value),
+                None => {
+                    store.set_meta(key, &new)?;
+                    Ok(new)
+                }
+            }
+        };
+        let id = kept("agent.id", uuid::Uuid::new_v4().to_string())?;
+        let seed = kept("hash.seed", Seeded::from_machine().next_u64().to_string())?;
+        let since = kept("watched.since", now.0.to_string())?;
+        let nodename = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let host = config.host.name.clone().unwrap_or(nodename);
+        let metrics = Metrics::new(&config.serve, &BuildInfo::current(), now);
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let shared = Shared {
+            agent: Agent { version, id, name: host.clone() },
+            host,
+            seed: seed.parse().unwrap_or_default(),
+            watched_since: Timestamp(since.parse().unwrap_or(now.0)),
+            metrics: Arc::new(metrics),
+            readiness: Arc::new(Readiness::new(STALLED_AFTER)),
+            clock,
+            config,
+        };
+        let stop = Stop::default();
+        Ok(Self { shared: Arc::new(shared), store, listener, options, stop })
+    }
+
+    /// The handle that ends it.
+    pub fn stop_handle(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Address of the HTTP listener.
+    pub fn address(&self) -> Option<std::net::SocketAddr> {
+        self.listener.as_ref()?.local_addr().ok()
+    }
+
+    /// Runs until told to stop; with `once`, until everything is read and delivered.
+    pub fn run(self) -> Result<Summary, DaemonError> {
+        let Self { shared, store, listener, options, stop } = self;
+        let reader = StoreReader::open(&shared.config.store.path)?;
+        let durable = reader.last_seq()?;
+        let names: Vec<String> = forget_strangers(&shared, &reader)?;
+        tracing::debug!("readers of the store: {}", names.join(", "));
+        let (pipeline, open) = Pipeline::start(
+            &shared.config,
+            store,
+            Arc::clone(&shared.metrics),
+            Arc::clone(&shared.clock),
+            shared.seed,
+            shared.host.clone(),
+            options.once,
+        )?;
+        prime_metrics(&shared, &open);
+        let edge = Edge::start(Arc::clone(&shared), listener, durable, options.once)?;
+        let mut run = Run { shared, pipeline, edge, stop, options, summary: Summary::default() };
+        let result = run.pipe();
+        let undelivered = run.edge.finish();
+        result?;
+        run.summary.undelivered = undelivered;
+        Ok(run.summary)
+    }
+}
+
+/// Cursors of sinks that are no longer configured would hold frames for ever.
+fn forget_strangers(shared: &Shared, reader: &StoreReader) -> Result<Vec<String>, StoreError> {
+    let known: Vec<String> =
+        shared.config.sinks.iter().map(|sink| format!("sink:{}", sink.name())).collect();
+    for cursor in reader.cursors()? {
+        if cursor.reader.starts_with("sink:") && !known.contains(&cursor.reader) {
+            tracing::warn!(
+                "{} is no longer configured; what waited for it is let go",
+                cursor.reader
+            );
+            reader.forget_reader(&cursor.reader)?;
+        }
+    }
+    Ok(known)
+}
+
+fn prime_metrics(shared: &Shared, open: &[Alert]) {
+    let rules = shared.config.rules.iter().map(|rule| (rule.id.as_str(), rule.severity));
+    shared.metrics.add_rules(rules);
+    shared.metrics.set_open_alerts(open);
+    shared.metrics.add_site(&shared.host);
+    for site in shared.config.sources.iter().filter_map(|source| source.site.as_deref()) {
+        shared.metrics.add_site(site);
+    }
+}
+
+/// A running daemon.
+struct Run {
+    shared: Arc<Shared>,
+    pipeline: Pipeline,
+    edge: Edge,
+    stop: Stop,
+    options: Options,
+    summary: Summary,
+}
+
+/// What the pipeline's thread does now and then.
+struct Chores {
+    rescan_at: Timestamp,
+    trim_at: Timestamp,
+    full: bool,
+    write_errors: u64,
+    checkpoint: Option<Timestamp>,
+}
+
+impl Run {
+    fn pipe(&mut self) -> Result<(), DaemonError> {
+        let clock = Arc::clone(&self.shared.clock);
+        let mut wakeups = Wakeups::start(Arc::clone(&self.stop.waker));
+        let start = clock.now();
+        self.shared.readiness.started(start);
+        let mut chores = Chores {
+            rescan_at: start,
+            trim_at: start,
+            full: false,
+            write_errors: 0,
+            checkpoint: None,
+        };
+        let mut quiet = 0;
+        while !self.stop.is_asked() {
+            let now = clock.now();
+            self.shared.readiness.alive(now);
+            self.edge.notify_watchdog();
+            if chores.rescan_at <= now {
+                self.look(&mut wakeups);
+                chores.rescan_at = now.plus(SCAN_INTERVAL);
+            }
+            if chores.trim_at <= now {
+                self.trim(&mut chores)?;
+                chores.trim_at = now.plus(TRIM_EVERY);
+            }
+            let turn = match self.pipeline.turn(!chores.full) {
+                Ok((turn, seq)) => {
+                    self.committed(seq, &turn, &mut chores);
+                    turn
+                }
+                Err(error) => {
+                    self.refused(error, &mut chores)?;
+                    continue;
+                }
+            };
+            if turn.more {
+                continue;
+            }
+            // The first look finds the files; only a second one that finds nothing new ends a
+            // run from cron.
+            quiet += 1;
+            if self.options.once && 2 <= quiet {
+                break;
+            }
+            if self.options.once {
+                chores.rescan_at = now;
+                continue;
+            }
+            if self.stop.waker.wait(SCAN_INTERVAL.duration()) {
+                // Something was written: let a little more of it come, then read it all at once.
+                self.settle();
+                chores.rescan_at = clock.now();
+            }
+        }
+        let (turn, seq) = self.pipeline.turn(false)?;
+        self.committed(seq, &turn, &mut chores);
+        Ok(())
+    }
+
+    /// Waits until lines that are being written make a commit worth its while.
+    fn settle(&self) {
+        let until = self.shared.clock.now().plus(COMMIT_EVERY);
+        while !self.stop.is_asked() {
+            let now = self.shared.clock.now();
+            if until <= now {
+                return;
+            }
+            self.stop.waker.wait(until.since(now).duration());
+        }
+    }
+
+    fn committed(&mut self, seq: Option<Seq>, turn: &pipeline::Turn, chores: &mut Chores) {
+        self.summary.lines += turn.lines;
+        self.summary.alerts += turn.alerts;
+        if let Some(seq) = seq {
+            let now = self.shared.clock.now();
+            chores.checkpoint = Some(now);
+            self.shared.readiness.pass("store");
+            self.edge.durable(seq, 0 < turn.alerts);
+        }
+    }
+
+    /// The store refused a commit: what was read stays in memory and is tried again.
+    fn refused(&mut self, error: StoreError, chores: &mut Chores) -> Result<(), DaemonError> {
+        match error {
+            StoreError::Full { .. } | StoreError::Busy { .. } => {
+                tracing::error!("{error}; nothing is lost, the log files wait");
+                self.shared.readiness.fail("store", &error.to_string());
+                chores.write_errors += 1;
+                // Room may come from trimming, or from the operator.
+                chores.trim_at = Timestamp(0);
+                self.stop.waker.wait(SCAN_INTERVAL.duration());
+                if self.options.once { Err(error.into()) } else { Ok(()) }
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    fn look(&mut self, wakeups: &mut Wakeups) {
+        for notice in self.pipeline.rescan() {
+            match notice.level() {
+                Level::Debug => tracing::debug!("{notice}"),
+                Level::Info => tracing::info!("{notice}"),
+                Level::Warn => tracing::warn!("{notice}"),
+            }
+        }
+        wakeups.watch(&self.pipeline.follower().directories());
+        let formats: Vec<(String, String)> =
+            self.pipeline.formats().map(|(name, format)| (name.into(), format.into())).collect();
+        for status in self.pipeline.follower().status() {
+            let format = formats.iter().find(|(name, _)| *name == status.name);
+            let format = format.map_or("", |(_, format)| short_format(format));
+            self.shared.metrics.set_source(&SourceState {
+                source: &status.name,
+                formats: &[format],
+                files: status.files as u64,
+                lag_bytes: status.lag_bytes,
+                rotations: status.rotations,
+                truncations: status.truncations,
+                lost_bytes: status.lost_bytes,
+                missing: status.missing,
+                unreadable: status.unreadable.len() as u64,
+            });
+            let check = format!("source {}", status.name);
+            match status.unreadable.first() {
+                Some(file) => self.shared.readiness.fail(&check, &file.to_string()),
+                None if status.missing => {
+                    self.shared.readiness.fail(&check, "no file matches its path");
+                }
+                None => self.shared.readiness.pass(&check),
+            }
+        }
+    }
+
+    fn trim(&mut self, chores: &mut Chores) -> Result<(), DaemonError> {
+        let shared = Arc::clone(&self.shared);
+        let settings = &shared.config.store;
+        let now = shared.clock.now();
+        let detectors = self.pipeline.detectors();
+        let keep_from = detectors.now().minus(detectors.window_max());
+        let (tracked, evicted) = detectors.keys();
+        shared.metrics.set_rule_keys("all", tracked, evicted);
+        let trim =
+            Trim { now, keep_from, max_size: settings.max_size, when_full: settings.when_full };
+        let trimmed = self.pipeline.store().trim(trim)?;
+        if 0 < trimmed.lines_dropped {
+            let lines = trimmed.lines_dropped;
+            tracing::error!(
+                "the store is full: {lines} lines were dropped before all sinks had them"
+            );
+        }
+        if trimmed.full && !chores.full {
+            tracing::error!(
+                "the store has reached {}; reading stops until the sinks have taken what waits",
+                settings.max_size
+            );
+        }
+        chores.full = trimmed.full;
+        if trimmed.full {
+            shared.readiness.fail("store", "full: a required sink is behind");
+        }
+        let size = self.pipeline.store().size()?;
+        shared.metrics.set_store(&StoreState {
+            bytes: size.bytes,
+            limit_bytes: settings.max_size.0,
+            frames: size.frames,
+            oldest: size.oldest,
+            full: chores.full,
+            write_errors: chores.write_errors,
+            checkpoint: chores.checkpoint,
+        });
+        Ok(())
+    }
+}
+
+/// The name of a format without what made it.
+fn short_format(definition: &str) -> &str {
+    match definition.split_once(':') {
+        Some(("auto", name)) => name,
+        Some((kind, _)) => kind,
+        None => definition,
+    }
+}

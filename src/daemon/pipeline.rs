@@ -1,0 +1,387 @@
+//! The pipeline: sources → engine → store, on one thread.
+//!
+//! Lines are read until a commit is due (200 ms or 16 MiB), then one transaction stores them
+//! together with the positions behind them, the alerts they raised, the mails about these, and the
+//! counts of their hours. What the rest of the daemon hears of is always in the store already.
+//!
+//! Invariant: nothing is told, counted in metrics or delivered before its commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::decode::Decoder;
+use super::hours::Hours;
+use crate::config::{Config, definition};
+use crate::engine::batch::EventBatch;
+use crate::engine::detect::{Alert, Detectors, Limits};
+use crate::engine::format::{Miss, SAMPLE_LINES, detect};
+use crate::engine::time::TimeReader;
+use crate::io::Clock;
+use crate::notify;
+use crate::serve::{Metrics, SourceReading};
+use crate::source::{Block, Follower, Generation, Notice};
+use crate::store::{Commit, Frame, NewMessage, Seq, Store, StoreError, StoreReader};
+use crate::units::{Period, Timestamp};
+
+/// Raw bytes of one commit at most.
+const COMMIT_BYTES: u64 = 16 << 20;
+
+/// Lines wait for a commit at most this long.
+pub(super) const COMMIT_EVERY: Period = Period(200);
+
+/// An alert older than this when it is raised came from a backlog: the daemon's, and that of a
+/// run from cron, which comes by now and then.
+const BACKLOG: Period = Period::from_secs(600);
+const BACKLOG_ONCE: Period = Period::from_secs(26 * 3600);
+
+/// The clock of rules stands this far behind the real one, so that late lines are not late.
+const LATENESS: Period = Period::from_secs(60);
+
+/// How a source's lines are read.
+#[derive(Debug)]
+struct SourceFormat {
+    name: String,
+    definition: String,
+    /// The format was named in the configuration.
+    fixed: bool,
+    zone: String,
+    site: String,
+    /// Lines that the choice rests on.
+    seen: usize,
+}
+
+/// What a turn did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turn {
+    /// Lines stored.
+    pub(super) lines: u64,
+    /// Alerts raised or resolved.
+    pub(super) alerts: usize,
+    /// There may be more to read at once.
+    pub(super) more: bool,
+}
+
+/// The pipeline and all it owns.
+pub(super) struct Pipeline {
+    store: Store,
+    follower: Follower,
+    formats: Vec<SourceFormat>,
+    decoder: Decoder,
+    detectors: Detectors,
+    hours: Hours,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    mail: notify::MailConfig,
+    host: String,
+    backlog: Period,
+    /// Time of the last event read of each generation, to read the oldest lines first.
+    last_times: HashMap<u64, Timestamp>,
+    buffer: Vec<u8>,
+    batch: EventBatch,
+    // What the next commit holds. It stays until the store has taken it.
+    frames: Vec<Frame>,
+    alerts: Vec<Alert>,
+    readings: HashMap<usize, Reading>,
+}
+
+/// What was read of one source since the last commit.
+#[derive(Debug, Default)]
+struct Reading {
+    lines: u64,
+    bytes: u64,
+    last_event: Option<Timestamp>,
+    misses: [u64; Miss::ALL.len()],
+}
+
+impl Pipeline {
+    /// Takes up where the store left off.
+    pub(super) fn start(
+        config: &Config,
+        store: Store,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+        host: String,
+        once: bool,
+    ) -> Result<(Self, Vec<Alert>), StoreError> {
+        let resume = store.generations()?.into_iter().filter_map(|(_, text)| {
+            serde_json::from_str::<Generation>(&text)
+                .inspect_err(|error| tracing::error!("a stored position cannot be read: {error}"))
+                .ok()
+        });
+        let mut limits = config.follow;
+        limits.once = once;
+        let followed: Vec<_> = config.sources.iter().filter(|s| !s.is_stdin()).cloned().collect();
+        let follower = Follower::new(&followed, resume.collect(), limits);
+        let enricher = Arc::new(config.enricher());
+        let mut decoder = Decoder::new(enricher);
+        let mut detectors = Detectors::new(config.rules.clone(), Limits::new(seed));
+        let reader = StoreReader::open(&config.store.path)?;
+        let open = reader.open_alerts()?;
+        detectors.restore(open.clone());
+        rebuild(&reader, &mut decoder, &mut detectors)?;
+        detectors.forget_all_but(&open);
+        let machine = TimeZone::system();
+        let machine = machine.iana_name().unwrap_or("UTC");
+        let formats = followed.iter().map(|source| SourceFormat {
+            name: source.id().to_owned(),
+            definition: definition(source),
+            fixed: source.log_format.is_some() || source.format.0 != "auto",
+            zone: source.timezone.clone().unwrap_or_else(|| machine.to_owned()),
+            site: source.site.clone().unwrap_or_else(|| host.clone()),
+            seen: 0,
+        });
+        let formats = formats.collect();
+        let pipeline = Self {
+            store,
+            follower,
+            formats,
+            decoder,
+            detectors,
+            hours: Hours::new(seed),
+            metrics,
+            clock,
+            mail: config.mail.clone(),
+            host,
+            backlog: if once { BACKLOG_ONCE } else { BACKLOG },
+            last_times: HashMap::new(),
+            buffer: Vec::new(),
+            batch: EventBatch::default(),
+            frames: Vec::new(),
+            alerts: Vec::new(),
+            readings: HashMap::new(),
+        };
+        Ok((pipeline, open))
+    }
+
+    /// Looks at the files anew.
+    pub(super) fn rescan(&mut self) -> Vec<Notice> {
+        self.follower.rescan(self.clock.now())
+    }
+
+    /// The follower, for its status and the directories to watch.
+    pub(super) fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// The store, for trimming.
+    pub(super) fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// The rules, for their status and their clock.
+    pub(super) fn detectors(&self) -> &Detectors {
+        &self.detectors
+    }
+
+    /// Names of the formats in use, by source.
+    pub(super) fn formats(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.formats.iter().map(|format| (format.name.as_str(), format.definition.as_str()))
+    }
+
+    /// Reads what is there, up to one commit, and stores it. `read` is false while the store is
+    /// full: then only time passes.
+    pub(super) fn turn(&mut self, read: bool) -> Result<(Turn, Option<Seq>), StoreError> {
+        // A commit that failed is tried again before anything else is read.
+        let more = read && self.frames.is_empty() && self.read_blocks();
+        if !more && self.frames.is_empty() {
+            // Nothing is waiting in the files, so silence means silence.
+            let now = self.clock.now();
+            self.detectors.tick(now.minus(LATENESS), &mut self.alerts);
+        }
+        let (turn, seq) = self.commit()?;
+        Ok((Turn { more, ..turn }, seq))
+    }
+
+    /// Reads until a commit is due; true when there may be more.
+    fn read_blocks(&mut self) -> bool {
+        let started = self.clock.now();
+        let mut bytes = 0;
+        while let Some(block) = self.next_block() {
+            bytes += block.bytes.len() as u64;
+            let now = self.clock.now();
+            self.take(block, now);
+            if COMMIT_BYTES <= bytes || COMMIT_EVERY <= now.since(started) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next block of the generation whose lines are the oldest.
+    fn next_block(&mut self) -> Option<Block> {
+        let mut ready = self.follower.ready();
+        ready
+            .sort_by_key(|one| self.last_times.get(&one.generation.0).copied().unwrap_or_default());
+        let first = ready.first()?;
+        let buffer = std::mem::take(&mut self.buffer);
+        self.follower.read_from(first.generation, buffer)
+    }
+
+    /// Reads the lines of a block.
+    fn take(&mut self, block: Block, now: Timestamp) {
+        self.choose_format(&block);
+        let format = &self.formats[block.source];
+        let mut frame = Frame {
+            source: format.name.clone(),
+            path: block.path.display().to_string(),
+            site: format.site.clone(),
+            host: self.host.clone(),
+            generation: block.generation.0,
+            fingerprint: block.fingerprint.0,
+            from: block.from,
+            to: block.to,
+            received: now,
+            modified: block.modified,
+            zone: format.zone.clone(),
+            format: format.definition.clone(),
+            truncated_last: block.truncated_last,
+            ..Frame::default()
+        };
+        let misses = self.decoder.parser(&frame.format, &frame.zone).misses();
+        self.decoder.decode_bytes(&frame, block.bytes, &mut self.batch);
+        let after = self.decoder.parser(&frame.format, &frame.zone).misses();
+        self.detectors.see(&self.batch, now, &mut self.alerts);
+        self.hours.add(&self.batch, now);
+        let known = self.batch.events().filter(|event| !event.row().time_is_read);
+        let times = known.map(|event| event.row().time);
+        let span = times.fold(None, |span: Option<(Timestamp, Timestamp)>, time| {
+            let (first, last) = span.unwrap_or((time, time));
+            Some((first.min(time), last.max(time)))
+        });
+        (frame.first_time, frame.last_time) = span.unwrap_or_default();
+        frame.lines = self.batch.len() as u64;
+        self.last_times.insert(frame.generation, frame.last_time);
+        let reading = self.readings.entry(block.source).or_default();
+        reading.lines += frame.lines;
+        reading.last_event = reading.last_event.max(span.map(|(_, last)| last));
+        for (sum, (before, after)) in reading.misses.iter_mut().zip(misses.iter().zip(after)) {
+            *sum += after - before;
+        }
+        frame.bytes = self.batch.take_bytes();
+        reading.bytes += frame.bytes.len() as u64;
+        self.frames.push(frame);
+    }
+
+    /// Lets the formats vote while few lines were seen, and again when too many are not read.
+    fn choose_format(&mut self, block: &Block) {
+        let format = &mut self.formats[block.source];
+        if format.fixed {
+            return;
+        }
+        let misread = self.readings.get(&block.source).is_some_and(|reading| {
+            50 <= reading.lines && reading.lines < 5 * reading.misses.iter().sum::<u64>()
+        });
+        if SAMPLE_LINES <= format.seen && !misread {
+            return;
+        }
+        let zone = TimeZone::get(&format.zone).unwrap_or(TimeZone::UTC);
+        let mut times = TimeReader::new(zone, block.modified);
+        let definition = detect(&block.bytes, &mut times);
+        if definition != format.definition || format.seen == 0 {
+            let shown = definition.strip_prefix("auto:").unwrap_or(&definition);
+            tracing::info!("{} is read as {shown}", format.name);
+        }
+        format.seen += memchr::memchr_iter(b'\n', &block.bytes).count();
+        format.definition = definition;
+    }
+
+    /// Stores what was read. When the store refuses, everything stays as it is for the next try.
+    fn commit(&mut self) -> Result<(Turn, Option<Seq>), StoreError> {
+        let changes = self.follower.take_changes();
+        let nothing = self.frames.is_empty() && self.alerts.is_empty();
+        if nothing && changes.changed.is_empty() && changes.forgotten.is_empty() {
+            return Ok((Turn::default(), None));
+        }
+        let now = self.clock.now();
+        for alert in &mut self.alerts {
+            alert.backfill |= alert.at.plus(self.backlog) < now;
+        }
+        let alerts = self.alerts.iter();
+        let outbox: Vec<NewMessage> =
+            alerts.filter_map(|alert| notify::enqueue(alert, &self.mail, now)).collect();
+        let generations: Vec<(u64, String)> = changes
+            .changed
+            .iter()
+            .map(|one| (one.id.0, serde_json::to_string(one).expect("a position is JSON")))
+            .collect();
+        let expired: Vec<u64> = changes.forgotten.iter().map(|id| id.0).collect();
+        let hours = self.hours.records(&self.store)?;
+        let commit = Commit {
+            frames: &self.frames,
+            generations: &generations,
+            alerts: &self.alerts,
+            outbox: &outbox,
+            hours: &hours,
+            expired_generations: &expired,
+        };
+        let seq = match self.store.commit(&commit, now) {
+            Ok(seq) => seq,
+            Err(error) => {
+                self.follower.keep_changes(changes);
+                return Err(error);
+            }
+        };
+        let turn = Turn {
+            lines: self.frames.iter().map(|frame| frame.lines).sum(),
+            alerts: self.alerts.len(),
+            more: false,
+        };
+        self.tell(now);
+        Ok((turn, Some(seq)))
+    }
+
+    /// The commit is safe: the metrics may know.
+    fn tell(&mut self, now: Timestamp) {
+        for tally in self.hours.fresh() {
+            self.metrics.add_tally(tally);
+        }
+        self.hours.committed();
+        for (source, reading) in self.readings.drain() {
+            let failures: Vec<(&str, u64)> =
+                Miss::ALL.iter().zip(reading.misses).map(|(miss, n)| (miss.name(), n)).collect();
+            self.metrics.add_reading(&SourceReading {
+                source: &self.formats[source].name,
+                lines: reading.lines,
+                bytes: reading.bytes,
+                last_event: reading.last_event,
+                read_at: now,
+                parse_failures: &failures,
+            });
+        }
+        for alert in self.alerts.drain(..) {
+            self.metrics.add_alert(&alert);
+        }
+        // The buffer of the last block is used again for the next one.
+        self.buffer =
+            self.frames.drain(..).next_back().map(|frame| frame.bytes).unwrap_or_default();
+    }
+}
+
+/// Sees the lines of the longest window again, without raising anything.
+fn rebuild(
+    reader: &StoreReader,
+    decoder: &mut Decoder,
+    detectors: &mut Detectors,
+) -> Result<(), StoreError> {
+    let last = reader.last_seq()?;
+    let Some(newest) = reader.frame_after(Seq(last.0.saturating_sub(1)))? else { return Ok(()) };
+    let since = newest.last_time.minus(detectors.window_max());
+    let mut batch = EventBatch::default();
+    let mut muted = Vec::new();
+    let mut last_seen = Seq(0);
+    for seq in reader.frames_since(since)? {
+        let Some(mut frame) = reader.frame_after(Seq(seq.0.saturating_sub(1)))? else { break };
+        if frame.seq <= last_seen {
+            continue;
+        }
+        last_seen = frame.seq;
+        let bytes = std::mem::take(&mut frame.bytes);
+        decoder.decode_bytes(&frame, bytes, &mut batch);
+        detectors.see(&batch, frame.received, &mut muted);
+        muted.clear();
+    }
+    Ok(())
+}
