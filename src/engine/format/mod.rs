@@ -276,29 +276,35 @@ impl FormatSet {
         cx: &mut Context<'_>,
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
-        let Err(miss) = self.primary.parse(line, cx, out) else { return Ok(()) };
-        // A line of another format in the same file: first whoever reads it without a rest.
-        for rest_allowed in [false, true] {
-            for format in &mut self.others {
-                out.reset();
-                if format.parse(line, cx, out).is_ok()
-                    && (rest_allowed || !out.has(Field::Trailing))
-                {
-                    return Ok(());
-                }
+        let primary = self.primary.parse(line, cx, out);
+        if self.others.is_empty() || (primary.is_ok() && !out.has(Field::Trailing)) {
+            return primary;
+        }
+        // A line of another format in the same file: whoever reads it without a rest is right,
+        // then the format of the file, then whoever reads it at all.
+        for format in &mut self.others {
+            out.reset();
+            if format.parse(line, cx, out).is_ok() && !out.has(Field::Trailing) {
+                return Ok(());
             }
-            if self.others.is_empty() {
-                break;
+        }
+        for format in std::iter::once(&mut self.primary).chain(&mut self.others) {
+            out.reset();
+            if format.parse(line, cx, out).is_ok() {
+                return Ok(());
             }
         }
         out.reset();
-        Err(miss)
+        primary
     }
 }
 
+/// All formats but one, those first that read most.
 fn all_but(name: &str) -> Vec<Format> {
     let others = FORMATS.iter().filter(|entry| entry.name != name);
-    others.filter_map(|entry| (entry.build)().ok()).collect()
+    let mut others: Vec<Format> = others.filter_map(|entry| (entry.build)().ok()).collect();
+    others.sort_by_key(|format| std::cmp::Reverse(format.captures()));
+    others
 }
 
 /// How well a format reads a sample of lines.

@@ -35,6 +35,8 @@ enum End {
     Retry,
     /// Before a literal that is not a separator inside a list.
     List,
+    /// At the next blank, or at the end of the line.
+    Word,
     /// At the end of the line.
     Line,
 }
@@ -173,7 +175,10 @@ impl Template {
 impl Step {
     /// Where the value ends that is looked for from `from` on.
     fn find_end(&self, line: &[u8], from: usize) -> Option<usize> {
-        let Some(first) = self.literal.first() else { return Some(line.len()) };
+        let Some(first) = self.literal.first() else {
+            let word = memchr::memchr(b' ', line.get(from..)?).filter(|_| self.end == End::Word);
+            return Some(word.map_or(line.len(), |length| from + length));
+        };
         let mut at = from;
         loop {
             at += match self.end {
@@ -187,7 +192,7 @@ impl Step {
         }
     }
 
-    /// In a list of upstreams, a blank beside a comma or a colon ends an item, not the list.
+    /// In a list of addresses, a blank beside a comma or a colon ends an item, not the list.
     fn is_separator(&self, line: &[u8], at: usize) -> bool {
         self.end == End::List
             && self.literal.first() == Some(&b' ')
@@ -218,10 +223,13 @@ fn find_quote(text: &[u8]) -> Option<usize> {
 
 fn end_of(capture: &Capture, before: &[u8], literal: &[u8]) -> End {
     if literal.is_empty() {
-        return End::Line;
+        return match capture {
+            Capture::Text(_) | Capture::Label(_) | Capture::User | Capture::Upstream(_) => End::Line,
+            _ => End::Word,
+        };
     }
     match capture {
-        Capture::Upstream(_) => End::List,
+        Capture::Upstream(_) | Capture::Client => End::List,
         _ if before.ends_with(b"\"") && literal.starts_with(b"\"") => End::Quote,
         Capture::User | Capture::Label(_) | Capture::Text(_) | Capture::Host => End::Retry,
         _ => End::Literal,
