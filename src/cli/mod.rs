@@ -4,6 +4,7 @@ mod alerts;
 mod check;
 mod completions;
 mod config;
+mod demo;
 mod files;
 mod input;
 mod notify;
@@ -68,6 +69,7 @@ enum Command {
     Alerts(alerts::Args),
     Report(report::Args),
     Notify(notify::Args),
+    Demo(demo::Args),
     Completions(completions::Args),
 }
 
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
         Command::Notify(args) => notify::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Completions(args) => completions::run(args, Line::command()).map(|()| exit::OK),
     };
     match result {

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut alerts = Vec::new();
     let mut line = Vec::new();
     let seed = Seeded::from_machine().next_u64();
-    let mut detectors = Detectors::new(rule::builtin(), Limits::new(seed));
+    let mut detectors = Detectors::new(rule::builtin(), Limits::new(seed)).with_one_clock();
     let (files, tallies) = files::read(
         &plan,
         &enricher,

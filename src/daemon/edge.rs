@@ -23,6 +23,11 @@ use crate::units::{Period, Timestamp};
 /// How often sinks and outbox are looked at for the metrics.
 const LOOK_EVERY: Period = Period::from_secs(5);
 
+/// Time that everything outward has to end when the daemon is told to stop, and the part of it
+/// that the sinks may use to deliver what is stored.
+const GRACE: Period = Period::from_secs(15);
+const SINK_GRACE: Period = Period::from_secs(5);
+
 /// Time that a run from cron gives to receivers that are slow.
 const ONCE_GRACE: Period = Period::from_secs(60);
 
@@ -138,6 +143,7 @@ impl Parts {
                 chance: chance(),
                 status,
                 stop: stop.clone(),
+                grace: if once { ONCE_GRACE } else { SINK_GRACE },
             });
         }
         let limits = AlertLogLimits::default();
@@ -205,7 +211,7 @@ impl Parts {
         }
         self.look_after().await;
         // Asked to stop: the sinks deliver what is stored; a run from cron waits for them longer.
-        let grace = if self.once { ONCE_GRACE } else { Period::from_secs(15) };
+        let grace = if self.once { ONCE_GRACE } else { GRACE };
         if let Some(dispatcher) = &mut dispatcher {
             self.drain_mail(dispatcher, grace).await;
         }

@@ -47,6 +47,8 @@ const TRIM_EVERY: Period = Period::from_secs(30);
 pub struct Options {
     /// Read what is new, alert, deliver, and end: the cron mode.
     pub once: bool,
+    /// Old lines are told as if they were new: for a log that is played back.
+    pub all_is_live: bool,
 }
 
 /// What a run did, for its last words.
@@ -99,7 +101,8 @@ impl Stop {
         self.waker.wake();
     }
 
-    fn is_asked(&self) -> bool {
+    /// It was asked.
+    pub fn is_asked(&self) -> bool {
         self.flag.load(Ordering::SeqCst)
     }
 }
@@ -194,7 +197,7 @@ impl Daemon {
             Arc::clone(&shared.clock),
             shared.seed,
             shared.host.clone(),
-            options.once,
+            options,
         )?;
         prime_metrics(&shared, &open);
         let edge = Edge::start(Arc::clone(&shared), listener, durable, options.once)?;

@@ -1,6 +1,6 @@
 //! The pipeline: sources → engine → store, on one thread.
 //!
-//! Lines are read until a commit is due (200 ms or 16 MiB), then one transaction stores them
+//! Lines are read until a commit is due (200 ms or 8 MiB), then one transaction stores them
 //! together with the positions behind them, the alerts they raised, the mails about these, and the
 //! counts of their hours. What the rest of the daemon hears of is always in the store already.
 //!
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::Options;
 use super::decode::Decoder;
 use super::hours::Hours;
 use crate::config::{Config, definition};
@@ -25,8 +26,8 @@ use crate::source::{Block, Follower, Generation, Notice};
 use crate::store::{Commit, Frame, NewMessage, Seq, Store, StoreError, StoreReader};
 use crate::units::{Period, Timestamp};
 
-/// Raw bytes of one commit at most.
-const COMMIT_BYTES: u64 = 16 << 20;
+/// Raw bytes of one commit at most: they are held in memory until it is done.
+const COMMIT_BYTES: u64 = 8 << 20;
 
 /// Lines wait for a commit at most this long.
 pub(super) const COMMIT_EVERY: Period = Period(200);
@@ -75,7 +76,7 @@ pub(super) struct Pipeline {
     clock: Arc<dyn Clock>,
     mail: notify::MailConfig,
     host: String,
-    backlog: Period,
+    options: Options,
     /// Time of the last event read of each generation, to read the oldest lines first.
     last_times: HashMap<u64, Timestamp>,
     buffer: Vec<u8>,
@@ -104,7 +105,7 @@ impl Pipeline {
         clock: Arc<dyn Clock>,
         seed: u64,
         host: String,
-        once: bool,
+        options: Options,
     ) -> Result<(Self, Vec<Alert>), StoreError> {
         let resume = store.generations()?.into_iter().filter_map(|(_, text)| {
             serde_json::from_str::<Generation>(&text)
@@ -112,7 +113,7 @@ impl Pipeline {
                 .ok()
         });
         let mut limits = config.follow;
-        limits.once = once;
+        limits.once = options.once;
         let followed: Vec<_> = config.sources.iter().filter(|s| !s.is_stdin()).cloned().collect();
         let follower = Follower::new(&followed, resume.collect(), limits);
         let enricher = Arc::new(config.enricher());
@@ -145,7 +146,7 @@ impl Pipeline {
             clock,
             mail: config.mail.clone(),
             host,
-            backlog: if once { BACKLOG_ONCE } else { BACKLOG },
+            options,
             last_times: HashMap::new(),
             buffer: Vec::new(),
             batch: EventBatch::default(),
@@ -186,7 +187,7 @@ impl Pipeline {
     pub(super) fn turn(&mut self, read: bool) -> Result<(Turn, Option<Seq>), StoreError> {
         // A commit that failed is tried again before anything else is read.
         let more = read && self.frames.is_empty() && self.read_blocks();
-        if !more && self.frames.is_empty() {
+        if !more && self.frames.is_empty() && !self.options.all_is_live {
             // Nothing is waiting in the files, so silence means silence.
             let now = self.clock.now();
             self.detectors.tick(now.minus(LATENESS), &mut self.alerts);
@@ -296,8 +297,9 @@ impl Pipeline {
             return Ok((Turn::default(), None));
         }
         let now = self.clock.now();
+        let backlog = if self.options.once { BACKLOG_ONCE } else { BACKLOG };
         for alert in &mut self.alerts {
-            alert.backfill |= alert.at.plus(self.backlog) < now;
+            alert.backfill |= !self.options.all_is_live && alert.at.plus(backlog) < now;
         }
         let alerts = self.alerts.iter();
         let outbox: Vec<NewMessage> =

@@ -38,7 +38,8 @@ impl KeyState {
 pub(super) struct Keys {
     states: Vec<KeyState>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    /// Keyed hash and number of each key.
+    index: HashTable<(u64, u32)>,
     hasher: RandomState,
     keys_max: usize,
     evicted: u64,
@@ -65,9 +66,10 @@ impl Keys {
 
     /// The memory of a key that is known.
     pub(super) fn find(&mut self, key: &[u8]) -> Option<&mut KeyState> {
+        let hash = self.hasher.hash_one(key);
         let states = &self.states;
-        let same = |number: &u32| *states[*number as usize].key == *key;
-        let number = *self.index.find(self.hasher.hash_one(key), same)?;
+        let same = |held: &(u64, u32)| held.0 == hash && *states[held.1 as usize].key == *key;
+        let (_, number) = *self.index.find(hash, same)?;
         Some(&mut self.states[number as usize])
     }
 
@@ -75,8 +77,8 @@ impl Keys {
     pub(super) fn entry(&mut self, key: &[u8], now: Timestamp) -> u32 {
         let hash = self.hasher.hash_one(key);
         let states = &self.states;
-        let same = |number: &u32| *states[*number as usize].key == *key;
-        if let Some(number) = self.index.find(hash, same).copied() {
+        let same = |held: &(u64, u32)| held.0 == hash && *states[held.1 as usize].key == *key;
+        if let Some((_, number)) = self.index.find(hash, same).copied() {
             self.states[number as usize].last_used = now;
             return number;
         }
@@ -94,9 +96,7 @@ impl Keys {
                 self.states.len() as u32 - 1
             }
         };
-        let (states, hasher) = (&self.states, &self.hasher);
-        let rehash = |number: &u32| hasher.hash_one(&*states[*number as usize].key);
-        self.index.insert_unique(hash, number, rehash);
+        self.index.insert_unique(hash, (hash, number), |held| held.0);
         number
     }
 
@@ -112,8 +112,8 @@ impl Keys {
         let mut idle: Vec<(Timestamp, u32)> = self
             .index
             .iter()
-            .filter(|number| states[**number as usize].firing.is_none())
-            .map(|number| (states[*number as usize].last_used, *number))
+            .filter(|held| states[held.1 as usize].firing.is_none())
+            .map(|held| (states[held.1 as usize].last_used, held.1))
             .collect();
         let count = (self.keys_max / 8).max(1).min(idle.len());
         if count < idle.len() {
@@ -122,7 +122,7 @@ impl Keys {
         for (_, number) in &idle[..count] {
             let key = std::mem::take(&mut self.states[*number as usize]).key;
             let hash = self.hasher.hash_one(&*key);
-            if let Ok(found) = self.index.find_entry(hash, |held| held == number) {
+            if let Ok(found) = self.index.find_entry(hash, |held| held.1 == *number) {
                 found.remove();
             }
             self.free.push(*number);

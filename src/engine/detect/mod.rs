@@ -62,12 +62,51 @@ pub struct Detectors {
     hasher: ahash::RandomState,
     /// The newest event time seen.
     now: Timestamp,
+    clocks: Clocks,
     /// Alerts that go on: key numbers by the moment they end, if nothing more happens.
     ending: BTreeSet<(Timestamp, u32)>,
     /// Events that came too late for their window.
     late: u64,
     scratch: Vec<u8>,
     quick: Quick,
+}
+
+/// How far each source has come. An alert ends when every source that still speaks has passed its
+/// end: one source that is ahead must not end what another one is in the middle of.
+#[derive(Debug, Default)]
+struct Clocks {
+    /// Source, its newest event time, and when it was read last.
+    sources: Vec<(String, Timestamp, Timestamp)>,
+    /// All sources count as one.
+    one: bool,
+}
+
+/// A source that was not read for this long does not hold the clock back.
+const SOURCE_IDLE: Period = Period::from_secs(30);
+
+/// Sources told apart.
+const MAX_SOURCES: usize = 1024;
+
+impl Clocks {
+    /// The place of `source`, read at `read_at`.
+    fn place(&mut self, source: &str, read_at: Timestamp) -> usize {
+        let place = self.sources.iter().position(|(known, ..)| self.one || known == source);
+        let place = place.unwrap_or_else(|| {
+            if self.sources.len() < MAX_SOURCES {
+                self.sources.push((source.to_owned(), Timestamp(0), read_at));
+            }
+            self.sources.len() - 1
+        });
+        self.sources[place].2 = read_at;
+        place
+    }
+
+    /// The moment that all sources which still speak have passed.
+    fn watermark(&self) -> Timestamp {
+        let last_read = self.sources.iter().map(|one| one.2).max().unwrap_or_default();
+        let speaking = self.sources.iter().filter(|one| last_read <= one.2.plus(SOURCE_IDLE));
+        speaking.map(|one| one.1).min().unwrap_or_default()
+    }
 }
 
 /// What lets most events pass without asking each rule.
@@ -88,6 +127,7 @@ impl Detectors {
             pool: Pool::new(limits.evidence_bytes_max),
             hasher,
             now: Timestamp(0),
+            clocks: Clocks::default(),
             ending: BTreeSet::new(),
             late: 0,
             scratch: Vec::new(),
@@ -120,18 +160,32 @@ impl Detectors {
         self.now
     }
 
+    /// Takes all sources for one: their lines come in the order in which things happened.
+    pub fn with_one_clock(mut self) -> Self {
+        self.clocks.one = true;
+        self
+    }
+
     /// Sees all events of `batch`, read at `read_at`; appends what happened to `alerts`.
     pub fn see(&mut self, batch: &EventBatch, read_at: Timestamp, alerts: &mut Vec<Alert>) {
         let ids = EventId::new(&batch.origin);
         let latest = read_at.plus(FUTURE_MAX);
+        let place = self.clocks.place(&batch.origin.source, read_at);
         for event in batch.events() {
             let time = event.row().time.min(latest);
-            if self.now < time {
-                self.now = time;
+            if event.row().time_is_read {
+                // The line does not say when it was written, so it moves no clock.
+                self.event(&event, self.now, &ids, &batch.origin, alerts);
+                continue;
+            }
+            self.now = self.now.max(time);
+            let clock = &mut self.clocks.sources[place].1;
+            if *clock < time {
+                *clock = time;
                 if let Some((end, _)) = self.ending.first().copied()
                     && end <= time
                 {
-                    self.resolve(time, alerts);
+                    self.resolve(self.clocks.watermark(), alerts);
                 }
             }
             self.event(&event, time, &ids, &batch.origin, alerts);

@@ -139,6 +139,40 @@ fn a_late_line_counts_where_it_belongs() {
 }
 
 #[test]
+fn a_source_that_is_ahead_ends_no_alert_of_another() {
+    let formats = FormatSet::from_definition("combined").expect("a known format");
+    let times = TimeReader::new(TimeZone::UTC, READ_AT);
+    let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
+    let mut detectors = Detectors::new(rule::builtin(), Limits::new(5));
+    let (mut alerts, mut batch) = (Vec::new(), EventBatch::default());
+    let burst = failures(18, 20, "203.0.113.7", |_| "alice".to_owned());
+    let later = line(9000, "192.0.2.1", "-", "GET / HTTP/1.1", 200);
+    for (source, bytes) in
+        [("web1", burst[..11].concat()), ("web2", later), ("web1", burst[11..].concat())]
+    {
+        let origin = Arc::new(Origin { source: source.to_owned(), ..Origin::default() });
+        let bytes = bytes.into_bytes();
+        let text = Text { origin, bytes, from: 0, truncated_last: false, read_at: READ_AT };
+        parser.fill(&mut batch, text);
+        detectors.see(&batch, READ_AT, &mut alerts);
+    }
+    assert_eq!(1, alerts.len(), "{alerts:#?}");
+}
+
+#[test]
+fn a_line_without_a_time_moves_no_clock() {
+    let mut lines = failures(14, 50, "203.0.113.7", |_| "alice".to_owned());
+    lines.insert(11, "no line of any format\n".to_owned());
+    check(
+        &lines,
+        &[
+            "auth.bruteforce.client firing 10 203.0.113.7",
+            "auth.bruteforce.client resolved 14 203.0.113.7",
+        ],
+    );
+}
+
+#[test]
 fn an_alert_carries_what_an_analyst_asks_for() {
     let lines = failures(12, 10, "203.0.113.7", |n| format!("user{}", n % 3));
     let alert = run(&lines, 4).remove(0);

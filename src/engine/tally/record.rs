@@ -42,11 +42,20 @@ struct SiteRecord {
     server_errors: [u64; 8],
 }
 
+/// Rows of a table that are kept; a report shows ten of them.
+const ROWS_KEPT: usize = 100;
+
 fn rows<C: Counters>(heavy: &Heavy<C>) -> Rows<C> {
-    let all = heavy.top(heavy.len());
+    let all = heavy.top(ROWS_KEPT);
     let text =
         |(key, count): (&[u8], &C)| (String::from_utf8_lossy(key).into_owned(), count.clone());
     all.into_iter().map(text).collect()
+}
+
+/// How much any total may fall short once only the kept rows are known.
+fn shortfall<C: Counters>(heavy: &Heavy<C>) -> u64 {
+    let next = heavy.top(ROWS_KEPT + 1).get(ROWS_KEPT).map_or(0, |(_, counts)| counts.total());
+    heavy.error() + next
 }
 
 fn fill<C: Counters>(heavy: &mut Heavy<C>, rows: &Rows<C>) {
@@ -68,8 +77,9 @@ impl From<&Tally> for TallyRecord {
             failed_clients: rows(&tally.failed_clients),
             failed_users: rows(&tally.failed_users),
             shapes: rows(&tally.shapes),
-            errors: (tally.clients.error(), tally.paths.error()),
-            evicted_clients: tally.clients.evicted(),
+            errors: (shortfall(&tally.clients), shortfall(&tally.paths)),
+            evicted_clients: tally.clients.evicted()
+                + tally.clients.len().saturating_sub(ROWS_KEPT) as u64,
             distinct: tally.distinct.clone(),
         }
     }
