@@ -1,6 +1,6 @@
 //! The pipeline: sources → engine → store, on one thread.
 //!
-//! Lines are read until a commit is due (200 ms or 8 MiB), then one transaction stores them
+//! Lines are read until a commit is due (200 ms or 4 MiB), then one transaction stores them
 //! together with the positions behind them, the alerts they raised, the mails about these, and the
 //! counts of their hours. What the rest of the daemon hears of is always in the store already.
 //!
@@ -27,7 +27,7 @@ use crate::store::{Commit, Frame, NewMessage, Seq, Store, StoreError, StoreReade
 use crate::units::{Period, Timestamp};
 
 /// Raw bytes of one commit at most: they are held in memory until it is done.
-const COMMIT_BYTES: u64 = 8 << 20;
+const COMMIT_BYTES: u64 = 4 << 20;
 
 /// Lines wait for a commit at most this long.
 pub(super) const COMMIT_EVERY: Period = Period(200);

@@ -16,9 +16,6 @@ use crate::units::{Period, Timestamp};
 /// Turns the lines of a frame into events: the daemon's parser for the frame's source.
 pub type Decode = Box<dyn FnMut(&Frame, &mut EventBatch) + Send>;
 
-/// How long a sink may go on after it was told to stop.
-const GRACE: Period = Period::from_secs(5);
-
 /// A sink with everything it needs to run.
 pub struct SinkTask {
     /// The sink.
@@ -37,6 +34,8 @@ pub struct SinkTask {
     pub status: Arc<SinkStatus>,
     /// Becomes true when the task should deliver what is stored, and end.
     pub stop: watch::Receiver<bool>,
+    /// How long it may go on after it was told to.
+    pub grace: Period,
 }
 
 impl fmt::Debug for SinkTask {
@@ -59,13 +58,14 @@ impl SinkTask {
     /// Delivers until told to stop. An error means that the store cannot be read at all.
     ///
     /// After a stop the task delivers what is stored and ends; it ends at once when its receiver
-    /// is away, and in any case after a few seconds. What is left is delivered by the next run.
+    /// is away, and in any case after its grace. What is left is delivered by the next run.
     pub async fn run(self) -> Result<(), SinkError> {
         let mut stop = self.stop.clone();
+        let grace = self.grace.duration();
         let name = self.sink.name().to_owned();
         let grace_is_over = async {
             stopped(&mut stop).await;
-            tokio::time::sleep(GRACE.duration()).await;
+            tokio::time::sleep(grace).await;
         };
         let mut courier = Courier::start(self)?;
         tokio::select! {
@@ -135,12 +135,24 @@ impl Courier {
         loop {
             let input = match action {
                 Action::SendAfter(seq) => self.deliver_after(seq).await,
-                Action::Idle | Action::WaitUntil(_) if self.is_stopping() => return,
+                Action::Idle | Action::WaitUntil(_) if self.is_stopping() => {
+                    // The last commit may have come with the word to stop.
+                    match self.newer_frames() {
+                        Some(durable) => Input::Durable(durable),
+                        None => return,
+                    }
+                }
                 Action::Idle => self.wait(None).await,
                 Action::WaitUntil(then) => self.wait(Some(then)).await,
             };
             action = self.tell(input);
         }
+    }
+
+    /// The durable number, if it grew since it was last looked at.
+    fn newer_frames(&mut self) -> Option<Seq> {
+        let durable = &mut self.task.durable;
+        durable.has_changed().unwrap_or(false).then(|| *durable.borrow_and_update())
     }
 
     fn is_stopping(&self) -> bool {

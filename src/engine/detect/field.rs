@@ -190,7 +190,7 @@ fn categories(event: &Event<'_>) -> (bool, bool) {
     }
 }
 
-/// `event.outcome` (schemas §1.3): the verdict about a log-in goes before the status.
+/// `event.outcome`: the verdict about a log-in goes before the status.
 pub fn outcome(event: &Event<'_>) -> Option<&'static str> {
     let row = event.row();
     match row.auth.map(|auth| auth.outcome) {

@@ -179,7 +179,7 @@ fn group_key(group: &[(String, String)]) -> String {
     values.join("\u{1f}")
 }
 
-/// The first 32 hex digits of SHA-256 over rule, group and start of the window (schemas §1.3.4).
+/// The first 32 hex digits of SHA-256 over rule, group and start of the window.
 fn alert_id(rule: &str, group_key: &str, start: Timestamp) -> String {
     let mut hash = Sha256::new();
     hash.update(b"gwa1\0");

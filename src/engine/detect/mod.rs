@@ -46,7 +46,7 @@ pub struct Limits {
 impl Limits {
     /// The default limits.
     pub const fn new(seed: u64) -> Self {
-        Self { keys_max: 65_536, evidence_bytes_max: 8 << 20, seed }
+        Self { keys_max: 65_536, evidence_bytes_max: 4 << 20, seed }
     }
 }
 
@@ -68,7 +68,7 @@ pub struct Detectors {
     /// Events that came too late for their window.
     late: u64,
     scratch: Vec<u8>,
-    quick: Quick,
+    board: Arc<Board>,
 }
 
 /// How far each source has come. An alert ends when every source that still speaks has passed its
@@ -109,18 +109,56 @@ impl Clocks {
     }
 }
 
-/// What lets most events pass without asking each rule.
-#[derive(Debug, Default)]
-struct Quick {
-    /// Rules that have a share to watch.
-    with_share: bool,
+/// Which rules have a look at an event: found once for each status and kind of event, because most
+/// events are no business of most rules.
+#[derive(Debug)]
+struct Board {
+    /// By status (those beyond 599 as 599), without and with a log-in verdict.
+    rows: Vec<Vec<Candidate>>,
+}
+
+/// A rule that may match an event, or that has the event speak against its key.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    rule: u32,
+    /// The rule's condition is asked: always for certain, or whether it holds.
+    condition: Option<bool>,
+    /// The same for what speaks against.
+    against: Option<bool>,
+}
+
+const STATUS_ROWS: usize = 600;
+
+impl Board {
+    fn new(rules: &[Rule]) -> Self {
+        let row = |index: usize| {
+            let (status, auth) = ((index / 2) as u16, index % 2 == 1);
+            let candidate = |(rule, one): (usize, &Rule)| {
+                let share = one.share.as_ref().map(|share| share.gate);
+                let asked =
+                    |gate: predicate::Gate| gate.admits(status, auth).then_some(gate.is_exact());
+                let (condition, against) = (asked(one.gate), share.and_then(asked));
+                let needed = condition.is_some() || against.is_some();
+                needed.then_some(Candidate { rule: rule as u32, condition, against })
+            };
+            rules.iter().enumerate().filter_map(candidate).collect()
+        };
+        Self { rows: (0..2 * STATUS_ROWS).map(row).collect() }
+    }
+
+    fn row(event: &Event<'_>) -> usize {
+        let row = event.row();
+        let status = usize::from(row.status);
+        let status = status.min(STATUS_ROWS - 1);
+        2 * status + usize::from(row.auth.is_some())
+    }
 }
 
 impl Detectors {
     /// Starts with nothing remembered.
     pub fn new(rules: Vec<Rule>, limits: Limits) -> Self {
         let hasher = ahash::RandomState::with_seeds(limits.seed, 7, 11, 13);
-        let quick = Quick { with_share: rules.iter().any(|rule| rule.share.is_some()) };
+        let board = Arc::new(Board::new(&rules));
         Self {
             rules,
             keys: Keys::new(limits.keys_max, hasher.clone()),
@@ -131,7 +169,7 @@ impl Detectors {
             ending: BTreeSet::new(),
             late: 0,
             scratch: Vec::new(),
-            quick,
+            board,
         }
     }
 
@@ -245,10 +283,12 @@ impl Detectors {
         origin: &Arc<super::batch::Origin>,
         alerts: &mut Vec<Alert>,
     ) {
+        let board = Arc::clone(&self.board);
         let mut evidence = None;
-        for index in 0..self.rules.len() {
+        for candidate in &board.rows[Board::row(event)] {
+            let index = candidate.rule as usize;
             let rule = &self.rules[index];
-            if rule.gate.lets_pass(event) && rule.condition.holds(event) {
+            if candidate.condition.is_some_and(|exact| exact || rule.condition.holds(event)) {
                 let number = match evidence {
                     Some(number) => number,
                     None => {
@@ -258,11 +298,10 @@ impl Detectors {
                 };
                 let seen = Seen { time, evidence: number };
                 self.matched(index, event, seen, alerts);
-            } else if self.quick.with_share
+            } else if let Some(exact) = candidate.against
                 && let Some(share) = &rule.share
                 && !self.keys.is_empty()
-                && share.gate.lets_pass(event)
-                && share.against.holds(event)
+                && (exact || share.against.holds(event))
             {
                 self.against(index, event, time);
             }
@@ -281,7 +320,7 @@ impl Detectors {
             return;
         }
         // Only keys that already have matches are of interest.
-        if let Some(state) = self.keys.find(&self.scratch) {
+        if let Some(state) = self.keys.find_again(index, &self.scratch) {
             let limit = self.rules[index].share.as_ref().map_or(0, |share| share.limit);
             state.against.see(Seen { time, evidence: 0 }, limit);
             if let Some(firing) = &mut state.firing

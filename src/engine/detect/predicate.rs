@@ -187,30 +187,39 @@ pub struct Gate {
     auth: bool,
     /// Only these statuses can match.
     statuses: (u64, u64),
+    /// Whatever passes matches: the predicate says no more than this.
+    exact: bool,
 }
 
 impl Gate {
-    const OPEN: Self = Self { auth: false, statuses: (0, u64::MAX) };
+    const OPEN: Self = Self { auth: false, statuses: (0, u64::MAX), exact: false };
 
     /// The gate of a predicate: whatever it shuts out, the predicate would refuse.
     pub fn of(predicate: &Predicate) -> Self {
         match predicate {
             Predicate::Number(Subject::Status, low, high) => {
-                Self { statuses: (*low, *high), ..Self::OPEN }
+                // A line without a status has no number, so zero never matches.
+                Self { statuses: (*low.max(&1), *high), auth: false, exact: true }
             }
             Predicate::Text(Subject::AuthOutcome | Subject::AuthCounted, ..)
             | Predicate::Exists(Subject::AuthOutcome | Subject::AuthCounted) => {
                 Self { auth: true, ..Self::OPEN }
             }
-            Predicate::All(all) => all.iter().map(Self::of).fold(Self::OPEN, |a, b| Self {
-                auth: a.auth || b.auth,
-                statuses: (a.statuses.0.max(b.statuses.0), a.statuses.1.min(b.statuses.1)),
-            }),
+            Predicate::All(all) => {
+                let open = Self { exact: true, ..Self::OPEN };
+                all.iter().map(Self::of).fold(open, |a, b| Self {
+                    auth: a.auth || b.auth,
+                    statuses: (a.statuses.0.max(b.statuses.0), a.statuses.1.min(b.statuses.1)),
+                    exact: a.exact && b.exact,
+                })
+            }
             Predicate::Any(any) => {
                 let gates = any.iter().map(Self::of);
                 let joined = gates.reduce(|a, b| Self {
                     auth: a.auth && b.auth,
                     statuses: (a.statuses.0.min(b.statuses.0), a.statuses.1.max(b.statuses.1)),
+                    // Between two ranges there may be a gap.
+                    exact: false,
                 });
                 joined.unwrap_or(Self::OPEN)
             }
@@ -222,11 +231,15 @@ impl Gate {
         }
     }
 
-    /// The event may match.
-    pub fn lets_pass(self, event: &Event<'_>) -> bool {
-        let row = event.row();
-        let status = u64::from(row.status);
-        (!self.auth || row.auth.is_some()) && self.statuses.0 <= status && status <= self.statuses.1
+    /// An event with this status, and with a log-in verdict or without one, may match.
+    pub fn admits(self, status: u16, auth: bool) -> bool {
+        let status = u64::from(status);
+        (!self.auth || auth) && self.statuses.0 <= status && status <= self.statuses.1
+    }
+
+    /// Whatever is admitted matches.
+    pub fn is_exact(self) -> bool {
+        self.exact
     }
 }
 

@@ -28,7 +28,14 @@ pub struct LastTimes {
 impl LastTimes {
     /// Notes an event; keeps the latest `limit`.
     pub fn see(&mut self, seen: Seen, limit: usize) {
-        // Nearly always the event is the latest, and the search ends where it begins.
+        if self.seen.back().is_none_or(|last| last.time <= seen.time) {
+            // Nearly always the event is the latest.
+            if self.seen.len() == limit {
+                self.seen.pop_front();
+            }
+            self.seen.push_back(seen);
+            return;
+        }
         let at = self.seen.iter().rposition(|one| one.time <= seen.time).map_or(0, |at| at + 1);
         if self.seen.len() < limit {
             self.seen.insert(at, seen);
@@ -108,6 +115,8 @@ impl LastValues {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -143,7 +152,7 @@ mod tests {
                 all.push((now, value));
                 ring.see(value, seen(now), limit);
                 let recent = all.iter().filter(|(time, _)| now - time <= WINDOW.secs());
-                let naive: std::collections::BTreeSet<u64> = recent.map(|(_, value)| *value).collect();
+                let naive: BTreeSet<u64> = recent.map(|(_, value)| *value).collect();
                 prop_assert_eq!(limit <= naive.len(), ring.is_full(limit, WINDOW));
             }
         }

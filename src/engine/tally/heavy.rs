@@ -66,7 +66,16 @@ impl<C: Counters> Heavy<C> {
 
     /// The counters of `key`, made if it is new.
     pub fn entry(&mut self, key: &[u8]) -> &mut C {
-        let hash = self.hasher.hash_one(key);
+        self.hashed_entry(self.hash(key), key)
+    }
+
+    /// The keyed hash of `key`: the same in all tables of one seed.
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// [`Heavy::entry`] for a key whose hash is known.
+    pub(super) fn hashed_entry(&mut self, hash: u64, key: &[u8]) -> &mut C {
         if 2 * self.capacity <= self.counts.len()
             && self.counts.find(hash, |held| held.is(hash, key)).is_none()
         {

@@ -10,7 +10,6 @@
 mod heavy;
 mod record;
 
-use ahash::RandomState;
 use cardinality_estimator::CardinalityEstimator;
 
 use crate::engine::batch::{AuthOutcome, Event, EventBatch, Field, Kind, Level, Malformed};
@@ -51,7 +50,7 @@ pub struct TallyLimits {
 impl TallyLimits {
     /// For an interactive report over whole files.
     pub const fn scan(seed: u64) -> Self {
-        Self { keys: 16_384, seed }
+        Self { keys: 8192, seed }
     }
 
     /// For one hour in the store: about 20 KB each.
@@ -247,7 +246,6 @@ pub struct Tally {
     /// Shapes of lines that could not be parsed.
     pub shapes: Heavy<u64>,
     distinct: CardinalityEstimator<[u8]>,
-    hasher: RandomState,
 }
 
 impl Tally {
@@ -267,7 +265,6 @@ impl Tally {
             failed_users: Heavy::new(limits.keys, heavy_seed),
             shapes: Heavy::new(limits.keys.min(256), heavy_seed),
             distinct: CardinalityEstimator::new(),
-            hasher: RandomState::with_seeds(limits.seed, 1, 2, 3),
         }
     }
 
@@ -324,8 +321,9 @@ impl Tally {
         let client = event.client_text();
         if !client.is_empty() && (row.kind == Kind::Access || failed) {
             let counts = with_printable(client, |key| {
-                self.distinct.insert_hash(self.hasher.hash_one(key));
-                self.clients.entry(key)
+                let hash = self.clients.hash(key);
+                self.distinct.insert_hash(hash);
+                self.clients.hashed_entry(hash, key)
             });
             if row.kind == Kind::Access {
                 counts.by_class[usize::from(row.status / 100).min(5)] += 1;
