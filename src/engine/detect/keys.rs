@@ -4,7 +4,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::firing::Firing;
-use super::window::{LastTimes, LastValues};
+use super::window::{LastTimes, LastValues, Shares};
 use crate::units::Timestamp;
 
 /// The memory of one rule about one key.
@@ -16,8 +16,8 @@ pub(super) struct KeyState {
     pub(super) times: LastTimes,
     /// Different values among them.
     pub(super) values: LastValues,
-    /// Events that speak against.
-    pub(super) against: LastTimes,
+    /// For rules that watch a share: events for and against.
+    pub(super) shares: Option<Box<Shares>>,
     /// The alert that goes on.
     pub(super) firing: Option<Box<Firing>>,
     /// When it was last asked for.
@@ -29,7 +29,7 @@ impl KeyState {
     pub(super) fn clear(&mut self) {
         self.times = LastTimes::default();
         self.values = LastValues::default();
-        self.against = LastTimes::default();
+        self.shares = None;
     }
 }
 

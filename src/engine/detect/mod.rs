@@ -321,8 +321,8 @@ impl Detectors {
         }
         // Only keys that already have matches are of interest.
         if let Some(state) = self.keys.find_again(index, &self.scratch) {
-            let limit = self.rules[index].share.as_ref().map_or(0, |share| share.limit);
-            state.against.see(Seen { time, evidence: 0 }, limit);
+            let shares = state.shares.get_or_insert_default();
+            shares.see(time, self.rules[index].window, event.row().count, true);
             if let Some(firing) = &mut state.firing
                 && event
                     .row()
@@ -348,11 +348,15 @@ impl Detectors {
         for _ in 0..(event.row().count as usize).clamp(1, rule.threshold) {
             state.times.see(seen, rule.threshold);
         }
+        if rule.share.is_some() {
+            let shares = state.shares.get_or_insert_default();
+            shares.see(seen.time, rule.window, event.row().count, false);
+        }
         let value = rule.distinct.and_then(|(subject, _)| hash_of(&self.hasher, subject, event));
         if let (Some((_, min)), Some(value)) = (rule.distinct, value) {
             state.values.see(value, seen, min);
         }
-        let holds = fires(rule, state, seen.time);
+        let holds = fires(rule, state);
         if let Some(firing) = &mut state.firing {
             firing.count(seen.time, event.row().count, value, self.pool.find(seen.evidence));
             if holds {
@@ -384,7 +388,7 @@ impl Detectors {
 }
 
 /// Whether the rule's conditions all hold for this key.
-fn fires(rule: &Rule, state: &KeyState, now: Timestamp) -> bool {
+fn fires(rule: &Rule, state: &KeyState) -> bool {
     if !state.times.is_full(rule.threshold, rule.window) {
         return false;
     }
@@ -393,13 +397,9 @@ fn fires(rule: &Rule, state: &KeyState, now: Timestamp) -> bool {
     {
         return false;
     }
-    match &rule.share {
-        None => true,
-        Some(share) => {
-            let matching = rule.distinct.map_or(0, |(_, min)| min).max(rule.threshold) as f64;
-            let against = state.against.within(rule.window, now) as f64;
-            share.min <= matching / (matching + against)
-        }
+    match (&rule.share, &state.shares) {
+        (Some(share), Some(shares)) => share.min <= shares.share(),
+        (Some(_), None) | (None, _) => true,
     }
 }
 

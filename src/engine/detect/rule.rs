@@ -59,8 +59,6 @@ pub struct Share {
     pub against: Predicate,
     /// What lets most events pass by.
     pub gate: Gate,
-    /// So many events against, while the threshold is just reached, bring the share below `min`.
-    pub limit: usize,
 }
 
 #[derive(Deserialize)]
@@ -178,8 +176,7 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
     if raw.window.ms() == 0 {
         return Err("`window` must be longer than nothing".to_owned());
     }
-    let counted = distinct.map_or(threshold, |(_, min)| min.max(threshold));
-    let share = raw.share.map(|share| compile_share(&share, counted)).transpose()?;
+    let share = raw.share.as_ref().map(compile_share).transpose()?;
     let condition = Predicate::compile(&raw.condition)?;
     Ok(Rule {
         gate: Gate::of(&condition),
@@ -201,20 +198,12 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
     })
 }
 
-fn compile_share(raw: &RawShare, counted: usize) -> Result<Share, String> {
+fn compile_share(raw: &RawShare) -> Result<Share, String> {
     if !(0.01..=1.0).contains(&raw.min) {
         return Err("`share.min` lies between 0.01 and 1".to_owned());
     }
     let against = Predicate::compile(&raw.against)?;
-    // share < min  ⇔  against > counted · (1 − min) / min
-    let limit = (counted as f64 * (1.0 - raw.min) / raw.min).floor() as usize + 1;
-    if MAX_LIMIT < limit {
-        let least = counted as f64 / MAX_LIMIT as f64;
-        return Err(format!(
-            "`share.min` is too small for this threshold; raise it above {least:.2}"
-        ));
-    }
-    Ok(Share { min: raw.min, gate: Gate::of(&against), against, limit })
+    Ok(Share { min: raw.min, gate: Gate::of(&against), against })
 }
 
 fn limit(key: &str, value: usize) -> Result<usize, String> {

@@ -50,13 +50,6 @@ impl LastTimes {
         self.seen.len() == limit && self.span().is_some_and(|span| span <= window)
     }
 
-    /// How many of the kept events lie within `window` before `now`.
-    pub fn within(&self, window: Period, now: Timestamp) -> usize {
-        let start = now.minus(window);
-        let before = self.seen.partition_point(|one| one.time < start);
-        self.seen.partition_point(|one| one.time <= now).saturating_sub(before)
-    }
-
     /// The events, oldest first.
     pub fn events(&self) -> impl Iterator<Item = Seen> + '_ {
         self.seen.iter().copied()
@@ -113,6 +106,46 @@ impl LastValues {
     }
 }
 
+/// Parts that the window of a share is divided into.
+const PARTS: usize = 12;
+
+/// How many events match and how many speak against, over the last window.
+///
+/// Counted in twelve parts of the window, so its far end is up to one part (a twelfth of the
+/// window) further away than asked for; both counts share that error.
+#[derive(Clone, Debug, Default)]
+pub struct Shares {
+    /// Number of the latest part, counted from 1970.
+    latest: u64,
+    counts: [(u32, u32); PARTS],
+}
+
+impl Shares {
+    /// Counts `times` events at `time`, for or against; too late ones are let go.
+    pub fn see(&mut self, time: Timestamp, window: Period, times: u32, against: bool) {
+        let part = time.ms() / (window.ms() / PARTS as u64).max(1);
+        if self.latest < part {
+            let passed = (part - self.latest).min(PARTS as u64);
+            for ahead in 1..=passed {
+                self.counts[((part - passed + ahead) % PARTS as u64) as usize] = (0, 0);
+            }
+            self.latest = part;
+        } else if part + PARTS as u64 <= self.latest {
+            return;
+        }
+        let (matching, others) = &mut self.counts[(part % PARTS as u64) as usize];
+        let count = if against { others } else { matching };
+        *count = count.saturating_add(times);
+    }
+
+    /// Share of the matching events; 1 where nothing was counted.
+    pub fn share(&self) -> f64 {
+        let sum = |(a, b): (u64, u64), (c, d): &(u32, u32)| (a + u64::from(*c), b + u64::from(*d));
+        let (matching, others) = self.counts.iter().fold((0, 0), sum);
+        if matching + others == 0 { 1.0 } else { matching as f64 / (matching + others) as f64 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -166,6 +199,27 @@ mod tests {
             times.sort_unstable();
             times.iter().for_each(|time| sorted.see(seen(*time), 12));
             prop_assert!(sorted.events().eq(shuffled.events()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn shares_equal_a_naive_count_within_a_twelfth_of_the_window(
+            steps in prop::collection::vec((0u64..4000, any::<bool>()), 1..300),
+        ) {
+            let window = Period(12_000);
+            let (mut shares, mut all, mut now) = (Shares::default(), Vec::new(), 1_000_000);
+            for (gap, against) in steps {
+                now += gap;
+                all.push((now, against));
+                shares.see(Timestamp::from_ms(now), window, 1, against);
+                // The window as it is counted begins with the part eleven parts back.
+                let start = (now / 1000 - 11) * 1000;
+                let recent = all.iter().filter(|(time, _)| start <= *time);
+                let matching = recent.clone().filter(|(_, against)| !against).count() as f64;
+                let naive = matching / recent.count() as f64;
+                prop_assert!((naive - shares.share()).abs() < 1e-9);
+            }
         }
     }
 }
