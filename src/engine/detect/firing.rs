@@ -1,6 +1,7 @@
 //! An alert while it goes on.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
@@ -121,6 +122,12 @@ impl Firing {
             // The values that made the rule fire come again here; the larger number is the truth.
             *distinct = (*distinct).max(self.values.len() as u64);
         }
+    }
+
+    /// The client, or the value that the rule tells apart, took part.
+    pub(super) fn knows(&self, client: Option<IpAddr>, value: Option<u64>) -> bool {
+        let listed = client.is_some_and(|ip| self.alert.addresses.contains(&ip));
+        listed || value.is_some_and(|value| self.values.contains(&value))
     }
 
     /// When the alert ends, if nothing more happens.

@@ -323,13 +323,16 @@ impl Detectors {
         if let Some(state) = self.keys.find_again(index, &self.scratch) {
             let shares = state.shares.get_or_insert_default();
             shares.see(time, self.rules[index].window, event.row().count, true);
+            let outcome = event.row().auth.map(|auth| auth.outcome);
             if let Some(firing) = &mut state.firing
-                && event
-                    .row()
-                    .auth
-                    .is_some_and(|auth| auth.outcome == super::batch::AuthOutcome::Success)
+                && outcome == Some(super::batch::AuthOutcome::Success)
             {
-                firing.alert.successes += 1;
+                let rule = &self.rules[index];
+                let value =
+                    rule.distinct.and_then(|(subject, _)| hash_of(&self.hasher, subject, event));
+                if rule.is_about_someone() || firing.knows(event.row().client, value) {
+                    firing.alert.successes += u64::from(event.row().count);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Severity;
 use super::field::Subject;
 use super::predicate::{Gate, Predicate};
+use crate::engine::batch::Field;
 use crate::units::Period;
 
 /// The rules that come with the program.
@@ -48,6 +49,21 @@ pub struct Rule {
     pub advise: Vec<String>,
     /// ATT&CK techniques.
     pub attack: Vec<String>,
+}
+
+impl Rule {
+    /// Each alert is about one client or one user, so whatever they do belongs to it.
+    pub fn is_about_someone(&self) -> bool {
+        let someone = |subject: &Subject| {
+            matches!(
+                subject,
+                Subject::ClientNet
+                    | Subject::SourceIp
+                    | Subject::Text(Field::User | Field::ClientAddress)
+            )
+        };
+        self.group_by.iter().any(|(_, subject)| someone(subject))
+    }
 }
 
 /// A guard against crowds: the matching events must not be a small part of what the key does.
