@@ -56,20 +56,20 @@ const fn floor(source: &'static str, format: &'static str, parsed: u32, fields: 
 
 /// Formats of web servers and log-ins. Caddy, HAProxy, IIS and JSON logs are not read yet.
 const FLOORS: &[Floor] = &[
-    floor("crowdsec-hub", "apache", 99, 97),
+    floor("crowdsec-hub", "apache", 99, 99),
     floor("crowdsec-hub", "caddy_json", 0, 0),
     floor("crowdsec-hub", "haproxy", 0, 0),
-    floor("crowdsec-hub", "nginx", 89, 87),
+    floor("crowdsec-hub", "nginx", 91, 90),
     floor("crowdsec-hub", "sshd", 99, 99),
     floor("crowdsec-hub", "traefik", 99, 99),
     floor("datadog-integrations", "apache_access", 99, 99),
     floor("datadog-integrations", "nginx_access", 99, 99),
     floor("fail2ban", "apache", 99, 99),
-    floor("fail2ban", "apache_access", 99, 74),
+    floor("fail2ban", "apache_access", 99, 99),
     floor("fail2ban", "apache_error", 99, 99),
-    floor("fail2ban", "lighttpd_error", 11, 2),
-    floor("fail2ban", "nginx", 84, 87),
-    floor("fail2ban", "nginx_error", 87, 87),
+    floor("fail2ban", "lighttpd_error", 86, 84),
+    floor("fail2ban", "nginx", 99, 99),
+    floor("fail2ban", "nginx_error", 99, 96),
     floor("fail2ban", "pam", 99, 99),
     floor("fail2ban", "sshd", 99, 90),
     floor("fail2ban", "syslog", 99, 99),
@@ -78,7 +78,7 @@ const FLOORS: &[Floor] = &[
     floor("filebeat-modules", "auth_syslog", 99, 99),
     floor("filebeat-modules", "haproxy", 49, 15),
     floor("filebeat-modules", "iis_w3c", 0, 0),
-    floor("filebeat-modules", "nginx_access", 84, 84),
+    floor("filebeat-modules", "nginx_access", 99, 99),
     floor("filebeat-modules", "nginx_error", 99, 99),
     floor("filebeat-modules", "syslog", 99, 99),
     floor("logstash-patterns", "apache_access", 99, 99),
@@ -102,7 +102,7 @@ const FLOORS: &[Floor] = &[
 const REFUSED_FLOOR: u32 = 99;
 
 /// Failed log-ins that are known as such, in per cent.
-const FAILED_LOGINS_FLOOR: u32 = 87;
+const FAILED_LOGINS_FLOOR: u32 = 95;
 
 /// Lines about log-ins that are no offence and are called a failure all the same, in per cent.
 const FALSE_FAILURES_CEILING: u32 = 7;

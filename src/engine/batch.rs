@@ -81,6 +81,10 @@ pub enum Field {
     DestinationIp,
     /// Port of the server.
     DestinationPort,
+    /// Host of an absolute target, lower-cased.
+    UrlDomain,
+    /// Its port.
+    UrlPort,
     /// `http` or `https`.
     Scheme,
     /// After `#`, if one was really sent.
@@ -177,6 +181,8 @@ pub const FIELDS: &[FieldEntry] = &[
     text(Field::RealIp, "gatewatch.real_ip"),
     text(Field::DestinationIp, "destination.ip"),
     number(Field::DestinationPort, "destination.port"),
+    text(Field::UrlDomain, "url.domain"),
+    number(Field::UrlPort, "url.port"),
     text(Field::Scheme, "url.scheme"),
     text(Field::Fragment, "url.fragment"),
     text(Field::RequestId, "http.request.id"),
@@ -553,7 +559,7 @@ impl Confidence {
     }
 }
 
-/// The verdict about a line that is a log-in attempt (schemas §2).
+/// The verdict about a line that is a log-in attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Auth {
     /// How it ended.
@@ -609,7 +615,7 @@ impl Malformed {
     ];
 }
 
-/// What the logged time means (schemas §1.7).
+/// What the logged time means.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Stamp {
     /// The end of the request, as nginx logs it.

@@ -100,7 +100,7 @@ impl Parser {
         out.reset();
         out.row.offset = from + at as u64;
         out.set_line(&raw[at..end]);
-        fail(&mut out, "internal error while reading this line", read_at);
+        self.fail(&mut out, "internal error while reading this line", read_at);
         out.finish();
         Some(end + 1)
     }
@@ -134,12 +134,24 @@ impl Parser {
             Err(miss) => {
                 self.misses[miss as usize] += 1;
                 out.reset();
-                fail(out, reason(miss), read_at);
+                self.fail(out, reason(miss), read_at);
             }
         }
         out.row.offset = offset;
         out.set_line(line);
         out.finish();
+    }
+
+    /// Makes the open row the event of a line that no format reads: it stays in the data set of
+    /// the file's format.
+    fn fail(&self, out: &mut Writer<'_>, reason: &'static str, read_at: Timestamp) {
+        (out.row.module, out.row.format) = self.formats.identity();
+        out.row.kind = Kind::ParseFailure;
+        out.row.action = Action::ParseFailed;
+        out.row.level = Level::Warn;
+        out.row.time = read_at;
+        out.row.time_is_read = true;
+        out.set(Field::Error, reason.as_bytes());
     }
 }
 
@@ -149,16 +161,6 @@ fn without_nul_run(line: &[u8]) -> &[u8] {
         Some(0) => &line[line.iter().take_while(|byte| **byte == 0).count()..],
         _ => line,
     }
-}
-
-fn fail(out: &mut Writer<'_>, reason: &'static str, read_at: Timestamp) {
-    out.row.kind = Kind::ParseFailure;
-    out.row.action = Action::ParseFailed;
-    out.row.level = Level::Warn;
-    out.row.time = read_at;
-    out.row.time_is_read = true;
-    out.row.format = "none";
-    out.set(Field::Error, reason.as_bytes());
 }
 
 fn reason(miss: Miss) -> &'static str {

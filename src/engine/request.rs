@@ -5,10 +5,11 @@
 //! with the log's escaping undone; percent-encoding stays as it is.
 //!
 //! Invariant: every value set is a part of the input, so where the input is a part of the raw
-//! text nothing is copied.
+//! text nothing is copied; only the host of an absolute target may have to be put in lower case.
 
 use memchr::{memchr, memchr2, memchr3, memrchr};
 
+use super::address::split_port;
 use super::batch::{Field, Malformed, Writer};
 
 /// Longest method that is kept; the registered ones have at most 17 letters.
@@ -92,7 +93,7 @@ pub fn split_target(target: &[u8], out: &mut Writer<'_>) {
         return;
     }
     out.set(Field::Target, target);
-    let rest = if target[0] == b'/' { target } else { cut_authority(target) };
+    let rest = if target[0] == b'/' { target } else { cut_authority(target, out) };
     let Some(mut at) = memchr3(b' ', b'?', b'#', rest) else {
         return set_path(rest, out);
     };
@@ -131,8 +132,9 @@ fn space_in_target(out: &mut Writer<'_>) {
     out.row.malformed.get_or_insert(Malformed::SpaceInTarget);
 }
 
-/// What follows `http://host:port` in the absolute form; any other text as it is.
-fn cut_authority(target: &[u8]) -> &[u8] {
+/// What follows `http://host:port` in the absolute form, whose host and port are set; any other
+/// text as it is.
+fn cut_authority<'t>(target: &'t [u8], out: &mut Writer<'_>) -> &'t [u8] {
     let Some(colon) = memchr(b':', &target[..target.len().min(16)]) else { return target };
     let scheme = &target[..colon];
     if scheme.is_empty() || !scheme.iter().all(u8::is_ascii_alphabetic) {
@@ -140,6 +142,21 @@ fn cut_authority(target: &[u8]) -> &[u8] {
     }
     let Some(rest) = target[colon..].strip_prefix(b"://") else { return target };
     let end = memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
+    // A name and a password in front of the host are no part of it.
+    let from = memrchr(b'@', &rest[..end]).map_or(0, |at| at + 1);
+    let host_and_port = &rest[from..end];
+    let (host, port) = split_port(host_and_port);
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    if host.iter().any(u8::is_ascii_uppercase) {
+        out.set_with(Field::UrlDomain, |to| to.extend(host.iter().map(u8::to_ascii_lowercase)));
+    } else if !host.is_empty() {
+        out.set(Field::UrlDomain, host);
+    }
+    if port.is_some()
+        && let Some(colon) = memrchr(b':', host_and_port)
+    {
+        out.set(Field::UrlPort, &host_and_port[colon + 1..]);
+    }
     &rest[end..]
 }
 
@@ -242,6 +259,30 @@ mod tests {
         check("CONNECT h.example.org:25 HTTP/1.1", "CONNECT|h.example.org:25|-|-|-|1.1|-");
         check("OPTIONS * HTTP/1.1", "OPTIONS|*|*|-|-|1.1|-");
         check("GET a:b HTTP/1.1", "GET|a:b|a:b|-|-|1.1|-");
+    }
+
+    #[test]
+    fn an_absolute_target_names_its_host_and_port() {
+        for (target, host, port) in [
+            ("http://Other.example.org.:8080/p", "other.example.org", "8080"),
+            ("https://other.example.org?q", "other.example.org", "-"),
+            ("http://user:secret@[2001:db8::1]:443/", "2001:db8::1", "443"),
+            ("http:///p", "-", "-"),
+            ("/http://other.example.org:80/", "-", "-"),
+            ("other.example.org:25", "-", "-"),
+        ] {
+            let mut batch = EventBatch::default();
+            batch.refill(Arc::default(), target.as_bytes().to_vec());
+            let (raw, mut out) = batch.open();
+            split_target(raw, &mut out);
+            out.finish();
+            let shown = |field| match batch.event(0).field(field) {
+                Some(value) => value.escape_ascii().to_string(),
+                None => "-".to_owned(),
+            };
+            assert_eq!(host, shown(Field::UrlDomain), "{target}");
+            assert_eq!(port, shown(Field::UrlPort), "{target}");
+        }
     }
 
     #[test]

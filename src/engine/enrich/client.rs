@@ -1,4 +1,4 @@
-//! Whose request it was, when a proxy stands in front (schemas §1.6).
+//! Whose request it was, when a proxy stands in front.
 //!
 //! The word of a header is taken only from a trusted proxy, and a list of hops is read from the
 //! right: everything left of the first stranger was written by that stranger.

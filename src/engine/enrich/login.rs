@@ -1,4 +1,4 @@
-//! Whether a request was a log-in, and how it ended (schemas §2.2, first match wins).
+//! Whether a request was a log-in, and how it ended: the first rule that fits decides.
 //!
 //! A status alone proves little, so each verdict carries how sure it is, and whether it counts:
 //! the 401 that opens every Basic dialogue is a challenge, not a failure.
@@ -86,11 +86,30 @@ const PROFILES: &[Profile] = &[
 const NOT_A_LOGIN: &[&str] =
     &["action=logout", "action=lostpassword", "action=register", "action=postpass"];
 
+/// Last segments of paths that end a session, lower-cased, without their extension.
+const LOGOUTS: &[&[u8]] = &[
+    b"logout",
+    b"log-out",
+    b"logoff",
+    b"signout",
+    b"sign-out",
+    b"sign_out",
+    b"abmelden",
+    b"deconnexion",
+];
+
+/// Longest of [`LOGOUTS`] with an extension and a slash behind it: `deconnexion.aspx/`.
+const LOGOUT_BYTES_MAX: usize = 17;
+
 /// Sets the verdict of the open row, if it is a log-in.
 pub(super) fn classify(raw: &[u8], out: &mut Writer<'_>) {
     let status = out.row.status;
     let posted = out.field(raw, Field::Method) == Some(b"POST");
     let challenged = matches!(status, 401 | 407);
+    if !challenged && status < 400 && is_logout(raw, out) {
+        out.row.action = Action::Logout;
+        return;
+    }
     if !posted && !challenged {
         return;
     }
@@ -112,6 +131,27 @@ pub(super) fn classify(raw: &[u8], out: &mut Writer<'_>) {
         out.row.action = Action::Login;
     }
     out.row.auth = Some(auth);
+}
+
+/// The request ends a session: asked for each request, so a path is refused by its end.
+fn is_logout(raw: &[u8], out: &Writer<'_>) -> bool {
+    let Some(path) = out.field(raw, Field::Path) else { return false };
+    let tail = &path[path.len().saturating_sub(LOGOUT_BYTES_MAX + 1)..];
+    let tail = tail.strip_suffix(b"/").unwrap_or(tail);
+    let Some(slash) = memchr::memrchr(b'/', tail) else { return false };
+    let name = &tail[slash + 1..];
+    if name.len() < 6 {
+        return false;
+    }
+    let stem = &name[..memchr::memchr(b'.', name).unwrap_or(name.len())];
+    LOGOUTS.iter().any(|known| stem.eq_ignore_ascii_case(known))
+        || (name.eq_ignore_ascii_case(b"wp-login.php")
+            && out.field(raw, Field::Query).is_some_and(|query| has_action(query, b"logout")))
+}
+
+/// One of the parameters is `action=name`.
+fn has_action(query: &[u8], name: &[u8]) -> bool {
+    query.split(|byte| *byte == b'&').any(|pair| pair.strip_prefix(b"action=") == Some(name))
 }
 
 fn verdict(profile: &Profile, status: u16) -> Auth {

@@ -7,7 +7,7 @@ mod login;
 
 use ipnet::IpNet;
 
-use super::batch::{Action, Field, Kind, Level, Writer};
+use super::batch::{Action, Field, Kind, Level, Malformed, Writer};
 
 /// Settings of enrichment.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,8 @@ impl Enricher {
         if out.has(Field::Forwarded) || out.has(Field::RealIp) {
             client::resolve(&self.trusted_proxies, raw, out);
         }
-        if !out.has(Field::Path) && out.has(Field::Target) {
+        // One word is no request line, but detectors look for attacks in paths.
+        if out.row.malformed == Some(Malformed::BadMethod) && !out.has(Field::Path) {
             out.copy(Field::Target, Field::Path);
         }
         login::classify(raw, out);
@@ -41,7 +42,7 @@ impl Enricher {
     }
 }
 
-/// The level of a request, from its status (schemas §1.4).
+/// The level of a request, from its status.
 fn level(out: &Writer<'_>) -> Level {
     if out.row.action == Action::Login {
         return match out.row.auth.map(|auth| auth.outcome) {

@@ -157,7 +157,7 @@ fn meaning(directive: &Directive<'_>) -> Result<Capture, String> {
         "a" if argument == "c" => Capture::Text(Field::Peer),
         "a" => Capture::Client,
         "A" => Capture::Text(Field::DestinationIp),
-        "l" => Capture::Skip,
+        "l" => Capture::Ident,
         "u" => Capture::User,
         "t" => time(argument),
         "r" => Capture::Request,

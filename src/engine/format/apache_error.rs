@@ -17,6 +17,9 @@ use crate::engine::batch::{
 };
 use crate::engine::text::unescape;
 
+/// The name of the format in its events.
+pub(super) const NAME: &str = "apache:error";
+
 /// Reads one line.
 pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
     let (stamp, rest) = bracket(line).ok_or(Miss::Shape)?;
@@ -38,7 +41,7 @@ pub(super) fn parse_untimed(line: &[u8], out: &mut Writer<'_>) -> Result<(), Mis
     };
     let level = Level::from_name(level).ok_or(Miss::Shape)?;
     let row = &mut out.row;
-    (row.kind, row.module, row.format) = (Kind::ServerError, Module::Apache, "apache:error");
+    (row.kind, row.module, row.format) = (Kind::ServerError, Module::Apache, NAME);
     (row.action, row.level) = (Action::ServerError, level);
     if !module.is_empty() {
         out.label("apache.module", module);
@@ -105,16 +108,21 @@ fn skip_origin(text: &[u8]) -> &[u8] {
     {
         rest = &rest[end + 3..];
     }
-    // The number of a system error and its text, which holds no brackets.
+    // The number of a system error and its text, which holds neither a bracket nor a code.
     if let Some(after) = rest.strip_prefix(b"(")
         && let Some(close) = memchr::memchr(b')', after)
         && after[..close].iter().all(u8::is_ascii_digit)
-        && let Some(end) = memmem::find(&after[..after.len().min(160)], b": [")
+        && let Some(end) = memmem::find_iter(&after[..after.len().min(160)], b": ")
+            .find(|end| is_client_or_code(&after[end + 2..]))
         && !after[..end].contains(&b'[')
     {
         rest = &after[end + 2..];
     }
     rest
+}
+
+fn is_client_or_code(text: &[u8]) -> bool {
+    text.starts_with(b"[") || cut_code(text).0.is_some()
 }
 
 /// Reads `[client 192.0.2.7:5] ` or `[remote …] `; answers what follows.

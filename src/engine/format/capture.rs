@@ -3,6 +3,8 @@
 //! nginx variables, Apache directives and the groups of a user's regular expression all name one
 //! of these captures, so each meaning has one implementation, whoever wrote the line.
 
+use std::net::IpAddr;
+
 use super::{Context, Miss};
 use crate::engine::address;
 use crate::engine::batch::{Field, Module, Stamp, Writer};
@@ -41,6 +43,9 @@ pub(super) enum Capture {
     Skip,
     /// The client: address, host name, or a list of addresses.
     Client,
+    /// The answer of identd, `-` nearly always. Not kept; an address there means that the columns
+    /// are those of another format.
+    Ident,
     /// The login name.
     User,
     /// When it happened.
@@ -71,6 +76,20 @@ pub(super) enum Capture {
     Number(Field),
     /// A value outside the schema.
     Label(Box<str>),
+}
+
+impl Capture {
+    /// Bytes that a value has at most, where that is known; a longer one is none.
+    pub(super) fn longest(&self) -> Option<usize> {
+        match self {
+            Self::Status => Some(3),
+            Self::BodyBytes | Self::ResponseBytes => Some(20),
+            Self::Duration(_) => Some(32),
+            Self::Time(TimeForm::Clf | TimeForm::Iso | TimeForm::Epoch) => Some(48),
+            Self::Time(TimeForm::Pattern(_)) => Some(128),
+            _ => None,
+        }
+    }
 }
 
 /// How the server escapes what it writes into a field.
@@ -112,6 +131,10 @@ impl Applier {
                     out.row.bytes = Some(0);
                     Ok(())
                 }
+                Capture::ResponseBytes => {
+                    out.row.bytes.get_or_insert(0);
+                    Ok(())
+                }
                 Capture::Time(_) => Err(Miss::Time),
                 Capture::Client => Err(Miss::Client),
                 Capture::Request => {
@@ -142,6 +165,11 @@ impl Applier {
         match capture {
             Capture::Skip => (),
             Capture::Client => return self.client(value, out),
+            Capture::Ident => {
+                if out.row.client.is_none() && address::parse_ip(value).is_some() {
+                    return Err(Miss::Client);
+                }
+            }
             Capture::User => user(value, out),
             Capture::Time(form) => {
                 let (time, zone) = read_time(form, value, cx.times).ok_or(Miss::Time)?;
@@ -187,22 +215,44 @@ impl Applier {
         Ok(())
     }
 
+    /// The value is what it should be, as far as the server vouches for it; sets nothing.
+    pub(super) fn accepts(&self, capture: &Capture, value: &[u8], cx: &mut Context<'_>) -> bool {
+        match capture {
+            Capture::Time(form) => read_time(form, value, cx.times).is_some(),
+            Capture::Status => value == b"-" || status(value).is_ok(),
+            Capture::BodyBytes | Capture::ResponseBytes => {
+                value == b"-" || parse_u64(value).is_some()
+            }
+            Capture::Duration(unit) => value == b"-" || duration(*unit, value).is_some(),
+            Capture::Client => value != b"-" && self.client_of(value).is_ok(),
+            // Servers escape the quotes of clients.
+            Capture::Host => !value.contains(&b'"'),
+            _ => true,
+        }
+    }
+
     fn client(&self, value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
+        let (address, ip) = self.client_of(value)?;
+        out.row.client = ip;
+        out.set(Field::ClientAddress, address);
+        if address.len() < value.len() {
+            out.set(Field::Forwarded, value);
+        }
+        Ok(())
+    }
+
+    /// The text of the client in `value`, and its address if it is one.
+    fn client_of<'v>(&self, value: &'v [u8]) -> Result<(&'v [u8], Option<IpAddr>), Miss> {
         // A list of hops: the right-most is the peer, the whole is what the peer claims.
         if let Some(comma) = memchr::memrchr(b',', value) {
             let last = value[comma + 1..].trim_ascii();
-            out.row.client = Some(address::parse_ip(last).ok_or(Miss::Client)?);
-            out.set(Field::ClientAddress, last);
-            out.set(Field::Forwarded, value);
-            return Ok(());
+            return Ok((last, Some(address::parse_ip(last).ok_or(Miss::Client)?)));
         }
         match address::parse_ip(value) {
-            Some(ip) => out.row.client = Some(ip),
-            None if self.client_is_address || !looks_like_host(value) => return Err(Miss::Client),
-            None => (),
+            Some(ip) => Ok((value, Some(ip))),
+            None if self.client_is_address || !looks_like_host(value) => Err(Miss::Client),
+            None => Ok((value, None)),
         }
-        out.set(Field::ClientAddress, value);
-        Ok(())
     }
 }
 

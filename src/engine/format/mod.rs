@@ -8,6 +8,7 @@ mod apache;
 mod apache_error;
 mod auth;
 mod capture;
+mod lighttpd_error;
 mod nginx;
 mod nginx_error;
 mod pattern;
@@ -17,7 +18,7 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
-use super::batch::{EventBatch, Field, Writer};
+use super::batch::{EventBatch, Field, Module, Writer};
 use super::time::TimeReader;
 use pattern::RegexFormat;
 use template::Template;
@@ -80,9 +81,17 @@ pub const FORMATS: &[FormatEntry] = &[
         build: || shared("common", COMMON, false),
     },
     FormatEntry {
+        name: "forwarded_combined",
+        help: "X-Forwarded-For in quotes in front of combined",
+        build: || {
+            shared("forwarded_combined", &format!("\"%{{X-Forwarded-For}}i\" {COMBINED}"), true)
+        },
+    },
+    FormatEntry {
         name: "vhost_combined",
         help: "Debian's Apache: site and port in front of combined",
-        build: || vhost("vhost_combined", COMBINED),
+        // Debian logs the whole response, not its body.
+        build: || vhost("vhost_combined", &COMBINED.replace("%b", "%O")),
     },
     FormatEntry {
         name: "vhost_common",
@@ -106,6 +115,11 @@ pub const FORMATS: &[FormatEntry] = &[
         },
     },
     FormatEntry {
+        name: "userless_combined",
+        help: "combined without the column of the user",
+        build: || shared("userless_combined", &COMBINED.replace("%l %u", "-"), true),
+    },
+    FormatEntry {
         name: "nginx_error",
         help: "nginx's error log",
         build: || Ok(Format::NginxError),
@@ -114,6 +128,11 @@ pub const FORMATS: &[FormatEntry] = &[
         name: "apache_error",
         help: "Apache's error log, 2.2 and 2.4",
         build: || Ok(Format::ApacheError),
+    },
+    FormatEntry {
+        name: "lighttpd_error",
+        help: "lighttpd's error log",
+        build: || Ok(Format::LighttpdError),
     },
     FormatEntry {
         name: "auth",
@@ -145,6 +164,8 @@ pub enum Format {
     NginxError,
     /// Apache's error log.
     ApacheError,
+    /// lighttpd's error log.
+    LighttpdError,
     /// Login lines of syslog.
     Auth,
 }
@@ -228,6 +249,7 @@ impl Format {
             Self::Regex(regex) => regex.parse(line, cx, out),
             Self::NginxError => nginx_error::parse(line, cx, out),
             Self::ApacheError => apache_error::parse(line, cx, out),
+            Self::LighttpdError => lighttpd_error::parse(line, cx, out),
             Self::Auth => auth::parse(line, cx, out),
         }
     }
@@ -237,7 +259,19 @@ impl Format {
         match self {
             Self::Template(template) => template.captures(),
             Self::Regex(regex) => regex.captures(),
-            Self::NginxError | Self::ApacheError | Self::Auth => 5,
+            Self::NginxError | Self::ApacheError | Self::LighttpdError | Self::Auth => 5,
+        }
+    }
+
+    /// The program family whose lines these are, and the name of the format in their events.
+    fn identity(&self) -> (Module, &'static str) {
+        match self {
+            Self::Template(template) => template.identity(),
+            Self::Regex(_) => (Module::App, pattern::NAME),
+            Self::NginxError => (Module::Nginx, nginx_error::NAME),
+            Self::ApacheError => (Module::Apache, apache_error::NAME),
+            Self::LighttpdError => (Module::App, lighttpd_error::NAME),
+            Self::Auth => (Module::System, auth::NAME),
         }
     }
 }
@@ -267,6 +301,12 @@ impl FormatSet {
     /// The text that makes the same set again.
     pub fn definition(&self) -> &str {
         &self.definition
+    }
+
+    /// The program family and the name of the file's own format: what a line that no format reads
+    /// is taken to have been.
+    pub fn identity(&self) -> (Module, &'static str) {
+        self.primary.identity()
     }
 
     /// Reads one line; the row is reset after a miss.
@@ -386,6 +426,8 @@ mod tests {
             (format!("{line} \"-\" \"-\" 120 240"), "combinedio"),
             (format!("www.example.org:443 {line} \"-\" \"-\""), "vhost_combined"),
             (format!("www.example.org {line}"), "vhost_common"),
+            (format!("\"192.0.2.1, 192.0.2.2\" {line} \"-\" \"-\""), "forwarded_combined"),
+            (format!("{} \"-\" \"-\"", line.replace("- -", "-")), "userless_combined"),
         ] {
             assert_eq!(format!("auto:{expected}"), detect(text.as_bytes(), &mut times()), "{text}");
         }

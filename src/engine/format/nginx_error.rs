@@ -11,7 +11,7 @@
 use memchr::memmem;
 
 use super::{Context, Miss};
-use crate::engine::address::{parse_ip, set_client, split_port};
+use crate::engine::address::{is_host_name, parse_ip, set_client, split_port};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, Field, Kind, Level, Module,
     Reason, Writer,
@@ -30,8 +30,12 @@ const CANDIDATES_MAX: usize = 8;
 
 const CLIENT: &[u8] = b", client: ";
 
+/// The name of the format in its events.
+pub(super) const NAME: &str = "nginx:error";
+
 /// Reads one line.
 pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
+    let line = untagged(line, out);
     let Some((stamp, rest)) = line.split_at_checked(19) else { return Err(Miss::Shape) };
     if stamp[4] != b'/' {
         return Err(Miss::Shape);
@@ -43,7 +47,7 @@ pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> 
     let (time, zone) = cx.times.nginx_error(stamp).ok_or(Miss::Time)?;
     let row = &mut out.row;
     (row.time, row.zone_minutes) = (time, zone);
-    (row.kind, row.module, row.format) = (Kind::ServerError, Module::Nginx, "nginx:error");
+    (row.kind, row.module, row.format) = (Kind::ServerError, Module::Nginx, NAME);
     (row.action, row.level) = (Action::ServerError, level);
 
     let message = connection(process(rest, out), out);
@@ -60,6 +64,29 @@ pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> 
     };
     classify(head, out);
     Ok(())
+}
+
+/// Reads the `host nginx[5]: ` that a relay of syslog without times leaves in front, once or twice,
+/// and answers what follows.
+fn untagged<'l>(line: &'l [u8], out: &mut Writer<'_>) -> &'l [u8] {
+    let mut rest = line;
+    for _ in 0..2 {
+        let mut words = rest.splitn(3, |byte| *byte == b' ');
+        let (Some(host), Some(tag), Some(after)) = (words.next(), words.next(), words.next())
+        else {
+            break;
+        };
+        let is_tag = tag.starts_with(b"nginx") && tag.ends_with(b":") && tag.len() <= 64;
+        if !is_tag || !is_host_name(host) {
+            break;
+        }
+        if !out.has(Field::Hostname) {
+            out.set(Field::Hostname, host);
+            out.set(Field::Process, &tag[..5]);
+        }
+        rest = after;
+    }
+    rest
 }
 
 /// Reads `pid#tid: ` and answers what follows.

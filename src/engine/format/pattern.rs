@@ -9,6 +9,9 @@ use super::capture::{Applier, Capture, Escape};
 use super::{Context, Miss, nginx};
 use crate::engine::batch::{Module, Stamp, Writer};
 
+/// The name of the format in its events.
+pub(super) const NAME: &str = "regex";
+
 /// Compiled size limit of one expression, in bytes; the default of the library.
 const SIZE_LIMIT: usize = 10 << 20;
 
@@ -64,7 +67,7 @@ impl RegexFormat {
                 applier.apply(capture, &line[start..end], true, cx, out)?;
             }
         }
-        out.row.format = "regex";
+        out.row.format = NAME;
         out.row.module = Module::App;
         Ok(())
     }

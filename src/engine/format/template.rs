@@ -5,15 +5,19 @@
 //! allocation. Reading is all or nothing: fields are set only when the whole line fits.
 //!
 //! One kind of text has no sure end: an unquoted login name may hold any character, the literal
-//! behind it too. Such a capture tries the next possible end when the rest of the line does not
-//! fit.
+//! behind it too. Where the first possible end does not give a whole line of sound values, every
+//! other end is tried (`Template::search`), so that nobody hides a request behind a name.
 
-use super::capture::{Applier, Capture, TimeForm};
+use super::capture::{Applier, Capture, TimeForm, Unit};
 use super::{Context, Miss};
-use crate::engine::batch::{Field, Writer};
+use crate::engine::batch::{Field, Module, Writer};
 
 /// Captures in one template; more is a configuration error.
 pub(super) const MAX_CAPTURES: usize = 64;
+
+/// Ends that a search tries for each byte of a line. A name with a time behind it needs two where
+/// the time stands in brackets, and one for each word near it where it does not.
+const SEARCH_STEPS_PER_BYTE: usize = 32;
 
 /// A part of a template before it is compiled.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,8 +35,9 @@ enum End {
     Literal,
     /// The same, but not behind a backslash: the value stands in quotes.
     Quote,
-    /// At the next place, and if the rest does not fit, at one further on.
-    Retry,
+    /// At the next place behind as many as the value itself holds, and if the rest does not fit,
+    /// at any other.
+    Open(usize),
     /// Before a literal that is not a separator inside a list.
     List,
     /// At the next blank, or at the end of the line.
@@ -59,6 +64,9 @@ pub struct Template {
     /// Columns behind the last step are kept, not refused.
     trailing: bool,
 }
+
+/// Start and end of each value.
+type Values = [(u32, u32); MAX_CAPTURES];
 
 impl Template {
     /// Compiles `tokens`; a complaint says which values cannot be told apart.
@@ -97,7 +105,8 @@ impl Template {
         if MAX_CAPTURES < steps.len() {
             return Err(format!("it has more than {MAX_CAPTURES} variables"));
         }
-        keep_best_time(&mut steps);
+        keep_best(&mut steps, rank_of_time);
+        keep_best(&mut steps, rank_of_duration);
         let mut before: &[u8] = &head;
         for step in &mut steps {
             step.end = end_of(&step.capture, before, &step.literal);
@@ -108,10 +117,16 @@ impl Template {
 
     /// How many values it reads; of two templates that fit, the one that reads more is meant.
     pub(super) fn captures(&self) -> usize {
-        self.steps.iter().filter(|step| step.capture != Capture::Skip).count()
+        let is_read = |step: &&Step| !matches!(step.capture, Capture::Skip | Capture::Ident);
+        self.steps.iter().filter(is_read).count()
     }
 
-    /// Reads one line.
+    /// The program family whose lines these are, and the name of the format in their events.
+    pub(super) fn identity(&self) -> (Module, &'static str) {
+        (self.applier.module, self.name)
+    }
+
+    /// Reads one line into a row that holds nothing yet.
     pub(super) fn parse(
         &self,
         line: &[u8],
@@ -119,16 +134,25 @@ impl Template {
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
         let mut values = [(0u32, 0u32); MAX_CAPTURES];
-        let rest = self.locate(line, &mut values).ok_or(Miss::Shape)?;
-        let escaped = memchr::memchr(b'\\', line).is_some();
-        for (step, (start, end)) in self.steps.iter().zip(values) {
-            if step.capture != Capture::Skip {
-                let value = &line[start as usize..end as usize];
-                self.applier.apply(&step.capture, value, escaped, cx, out)?;
+        let mut read = match self.locate(line, &mut values) {
+            Some(rest) => self.apply(line, &values, cx, out).map(|()| rest),
+            None => Err(Miss::Shape),
+        };
+        if read != Ok(line.len()) && self.steps.iter().any(|step| matches!(step.end, End::Open(_)))
+        {
+            let mut found = self.search(line, &mut values, false, cx);
+            let fits = read.is_ok_and(|rest| self.is_rest(line, rest));
+            if found.is_none() && !fits {
+                found = self.search(line, &mut values, true, cx);
+            }
+            if let Some(rest) = found {
+                out.reset();
+                read = self.apply(line, &values, cx, out).map(|()| rest);
             }
         }
+        let rest = read?;
         if rest < line.len() {
-            if !self.trailing || line[rest] != b' ' {
+            if !self.is_rest(line, rest) {
                 return Err(Miss::Shape);
             }
             out.set(Field::Trailing, &line[rest + 1..]);
@@ -139,36 +163,100 @@ impl Template {
         Ok(())
     }
 
+    /// What stands from `at` on may follow the last value.
+    fn is_rest(&self, line: &[u8], at: usize) -> bool {
+        at == line.len() || (self.trailing && line[at] == b' ')
+    }
+
+    fn apply(
+        &self,
+        line: &[u8],
+        values: &Values,
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Miss> {
+        let escaped = memchr::memchr(b'\\', line).is_some();
+        for (step, (start, end)) in self.steps.iter().zip(values) {
+            if step.capture != Capture::Skip {
+                let value = &line[*start as usize..*end as usize];
+                self.applier.apply(&step.capture, value, escaped, cx, out)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Finds where each value starts and ends; answers where the template ends.
-    fn locate(&self, line: &[u8], values: &mut [(u32, u32); MAX_CAPTURES]) -> Option<usize> {
+    fn locate(&self, line: &[u8], values: &mut Values) -> Option<usize> {
         if !line.starts_with(&self.head) {
             return None;
         }
         let mut at = self.head.len();
-        let mut from = at;
-        let mut index = 0;
-        // The last value that may also end further on: its step, and where to look next.
-        let mut retry: Option<(usize, usize)> = None;
-        while let Some(step) = self.steps.get(index) {
-            match step.find_end(line, from) {
-                Some(end) => {
-                    if step.end == End::Retry {
-                        retry = Some((index, end + 1));
-                    }
-                    values[index] = (at as u32, end as u32);
-                    at = end + step.literal.len();
-                    from = at;
-                    index += 1;
-                }
-                None => {
-                    let (step, next) = retry.take()?;
-                    index = step;
-                    at = values[step].0 as usize;
-                    from = next;
+        for (step, value) in self.steps.iter().zip(values) {
+            let mut end = step.find_end(line, at)?;
+            if let End::Open(inside) = step.end {
+                for _ in 0..inside {
+                    end = step.find_end(line, end + 1)?;
                 }
             }
+            *value = (at as u32, end as u32);
+            at = end + step.literal.len();
         }
         Some(at)
+    }
+
+    /// The same, over every end of the values that have no sure one, until each value is what it
+    /// should be and, unless `with_rest`, nothing is left of the line.
+    ///
+    /// A name full of possible ends must not cost more than it is worth: short values are looked
+    /// for near their start only, and the number of ends tried is bounded by a multiple of the
+    /// length of the line, which is enough for all ends of one such value.
+    fn search(
+        &self,
+        line: &[u8],
+        values: &mut Values,
+        with_rest: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<usize> {
+        if !line.starts_with(&self.head) {
+            return None;
+        }
+        let (mut index, mut at) = (0, self.head.len());
+        let mut from = at;
+        // Values that may also end further on: their steps, and where to look next.
+        let mut open: Vec<(usize, usize)> = Vec::new();
+        for _ in 0..SEARCH_STEPS_PER_BYTE * line.len() + MAX_CAPTURES {
+            let found = match self.steps.get(index) {
+                None if at == line.len() || (with_rest && self.is_rest(line, at)) => {
+                    return Some(at);
+                }
+                None => None,
+                Some(step) => step
+                    .find_near_end(line, at, from)
+                    .filter(|end| self.applier.accepts(&step.capture, &line[at..*end], cx))
+                    .map(|end| (step, end)),
+            };
+            if let Some((step, end)) = found {
+                if matches!(step.end, End::Open(_)) {
+                    open.push((index, end + 1));
+                }
+                values[index] = (at as u32, end as u32);
+                at = end + step.literal.len();
+                from = at;
+                index += 1;
+            } else if let Some(step) = self.steps.get(index)
+                && matches!(step.end, End::Open(_))
+                && let Some(end) = step.find_near_end(line, at, from)
+            {
+                // A time, say, that ends one blank too early.
+                from = end + 1;
+            } else {
+                let (step, next) = open.pop()?;
+                index = step;
+                at = values[step].0 as usize;
+                from = next;
+            }
+        }
+        None
     }
 }
 
@@ -176,7 +264,8 @@ impl Step {
     /// Where the value ends that is looked for from `from` on.
     fn find_end(&self, line: &[u8], from: usize) -> Option<usize> {
         let Some(first) = self.literal.first() else {
-            let word = memchr::memchr(b' ', line.get(from..)?).filter(|_| self.end == End::Word);
+            let rest = line.get(from..)?;
+            let word = memchr::memchr(b' ', rest).filter(|_| self.end != End::Line);
             return Some(word.map_or(line.len(), |length| from + length));
         };
         let mut at = from;
@@ -190,6 +279,15 @@ impl Step {
             }
             at += 1;
         }
+    }
+
+    /// The same for the value that starts at `at`, no further on than such a value may be long.
+    fn find_near_end(&self, line: &[u8], at: usize, from: usize) -> Option<usize> {
+        let near = match self.capture.longest() {
+            Some(longest) if !self.literal.is_empty() => at + longest + self.literal.len(),
+            _ => line.len(),
+        };
+        self.find_end(&line[..near.min(line.len())], from)
     }
 
     /// In a list of addresses, a blank beside a comma or a colon ends an item, not the list.
@@ -222,29 +320,34 @@ fn find_quote(text: &[u8]) -> Option<usize> {
 }
 
 fn end_of(capture: &Capture, before: &[u8], literal: &[u8]) -> End {
+    if let Capture::Time(form) = capture {
+        // `20/Nov/2026:07:46:41 +0000` holds the blank that may stand behind it, too.
+        let inside = match form {
+            _ if !matches!(literal, [] | [b' ']) => 0,
+            TimeForm::Clf => 1,
+            TimeForm::Iso | TimeForm::Epoch => 0,
+            TimeForm::Pattern(pattern) => pattern.bytes().filter(|byte| *byte == b' ').count(),
+        };
+        return End::Open(inside);
+    }
     if literal.is_empty() {
         return match capture {
-            Capture::Text(_) | Capture::Label(_) | Capture::User | Capture::Upstream(_) => End::Line,
+            Capture::Text(_) | Capture::Label(_) | Capture::User | Capture::Upstream(_) => {
+                End::Line
+            }
             _ => End::Word,
         };
     }
     match capture {
         Capture::Upstream(_) | Capture::Client => End::List,
         _ if before.ends_with(b"\"") && literal.starts_with(b"\"") => End::Quote,
-        Capture::User | Capture::Label(_) | Capture::Text(_) | Capture::Host => End::Retry,
+        Capture::User | Capture::Label(_) | Capture::Text(_) | Capture::Host => End::Open(0),
         _ => End::Literal,
     }
 }
 
-/// Of several times the finest is kept: with a fraction, then with a zone that needs no months.
-fn keep_best_time(steps: &mut [Step]) {
-    let rank = |capture: &Capture| match capture {
-        Capture::Time(TimeForm::Epoch) => 4,
-        Capture::Time(TimeForm::Iso) => 3,
-        Capture::Time(TimeForm::Clf) => 2,
-        Capture::Time(TimeForm::Pattern(_)) => 1,
-        _ => 0,
-    };
+/// Of several values of one kind the one of the highest rank is kept, the first of equal ones.
+fn keep_best(steps: &mut [Step], rank: fn(&Capture) -> u8) {
     let best = steps.iter().map(|step| rank(&step.capture)).max().unwrap_or(0);
     let mut kept = false;
     for step in steps {
@@ -256,5 +359,140 @@ fn keep_best_time(steps: &mut [Step]) {
                 kept = true;
             }
         }
+    }
+}
+
+/// The finest time: with a fraction, then with a zone that needs no months.
+fn rank_of_time(capture: &Capture) -> u8 {
+    match capture {
+        Capture::Time(TimeForm::Epoch) => 4,
+        Capture::Time(TimeForm::Iso) => 3,
+        Capture::Time(TimeForm::Clf) => 2,
+        Capture::Time(TimeForm::Pattern(_)) => 1,
+        _ => 0,
+    }
+}
+
+/// The finest duration.
+fn rank_of_duration(capture: &Capture) -> u8 {
+    match capture {
+        Capture::Duration(Unit::Microseconds) => 3,
+        Capture::Duration(Unit::Milliseconds) => 2,
+        Capture::Duration(Unit::Seconds) => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::read;
+    use super::super::{Format, Miss};
+
+    /// How nginx writes what a client sent.
+    fn nginx_escaped(text: &[u8]) -> String {
+        let mut out = String::new();
+        for byte in text {
+            match byte {
+                b'"' | b'\\' | ..0x20 | 0x7f.. => out.push_str(&format!("\\x{byte:02X}")),
+                _ => out.push(char::from(*byte)),
+            }
+        }
+        out
+    }
+
+    /// How Apache does.
+    fn apache_escaped(text: &[u8]) -> String {
+        let mut out = String::new();
+        for byte in text {
+            match byte {
+                b'"' | b'\\' => out.extend(['\\', char::from(*byte)]),
+                b'\n' => out.push_str("\\n"),
+                b'\r' => out.push_str("\\r"),
+                b'\t' => out.push_str("\\t"),
+                ..0x20 | 0x7f.. => out.push_str(&format!("\\x{byte:02x}")),
+                _ => out.push(char::from(*byte)),
+            }
+        }
+        out
+    }
+
+    /// Names of users that look like the rest of a line.
+    fn user() -> impl Strategy<Value = Vec<u8>> {
+        const PARTS: [&[u8]; 14] = [
+            b" [",
+            b"] \"",
+            b" ",
+            b"-",
+            b" - - [20/Nov/2020:00:00:00 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"",
+            b"[20/Nov/2020:00:00:00 +0000]",
+            b"198.51.100.1",
+            b"\" 200 17 ",
+            b" 200 ",
+            b"[",
+            b"]",
+            b"\\",
+            b"\n",
+            b"www.example.org:80 198.51.100.1 - - ",
+        ];
+        let part = prop_oneof![
+            prop::sample::select(&PARTS[..]).prop_map(<[u8]>::to_vec),
+            proptest::collection::vec(any::<u8>(), 0..8),
+        ];
+        proptest::collection::vec(part, 1..8)
+            .prop_map(|parts| parts.concat())
+            .prop_filter("a name the server writes as it is", |user| {
+                !matches!(&user[..], b"" | b"-" | b"\"\"")
+            })
+    }
+
+    /// The line of a refused log-in in each format whose user stands without quotes.
+    fn lines(user: &str) -> Vec<(&'static str, String)> {
+        let common = format!(
+            "192.0.2.66 - {user} [20/Nov/2026:07:00:01 +0000] \"GET /members/ HTTP/1.1\" 401 179"
+        );
+        let combined = format!("{common} \"-\" \"-\"");
+        vec![
+            ("common", common),
+            ("combined", combined.clone()),
+            ("nginx_main", format!("{combined} \"-\"")),
+            ("combinedio", format!("{combined} 120 240")),
+            ("vhost_combined", format!("www.example.org:443 {combined}")),
+            ("forwarded_combined", format!("\"203.0.113.1\" {combined}")),
+        ]
+    }
+
+    fn read_named(name: &str, line: &str) -> Result<[String; 3], Miss> {
+        let mut format = Format::named(name).expect("a name of the table");
+        let facts = read(|line, cx, out| format.parse(line, cx, out), line.as_bytes())?;
+        Ok(["client", "status", "user.name"].map(|name| facts[name].clone()))
+    }
+
+    proptest! {
+        #[test]
+        fn no_user_name_hides_who_was_refused(user in user()) {
+            for escaped in [nginx_escaped(&user), apache_escaped(&user)] {
+                for (name, line) in lines(&escaped) {
+                    let expected =
+                        ["192.0.2.66", "401", &String::from_utf8_lossy(&user)].map(str::to_owned);
+                    prop_assert_eq!(Ok(expected), read_named(name, &line), "{}: {}", name, line);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_full_of_ends_costs_no_more_than_it_is_worth() {
+        let user = " [20/Nov/2020:00:00:00 +0000] ".repeat(2000);
+        for (name, line) in lines(&user) {
+            let read = read_named(name, &line).expect("a line that is read");
+            assert_eq!(["192.0.2.66", "401", &user].map(str::to_owned), read, "{name}");
+        }
+        // Neither a name nor a time stands in brackets, and the line fits in no way.
+        let line = format!("{} 20/Nov/2026:07:00:01 +0000 40x", "a ".repeat(4000));
+        let mut format = Format::written("$remote_user $time_local $status").expect("sound");
+        let facts = read(|line, cx, out| format.parse(line, cx, out), line.as_bytes());
+        assert!(facts.is_err());
     }
 }

@@ -18,7 +18,10 @@ use crate::units::Timestamp;
 pub(crate) type Parse = fn(&[u8], &mut Context<'_>, &mut Writer<'_>) -> Result<(), Miss>;
 
 /// Everything the event of `line` says, by name; read in UTC on 2026-11-20.
-pub(crate) fn read(parse: Parse, line: &[u8]) -> Result<BTreeMap<String, String>, Miss> {
+pub(crate) fn read(
+    mut parse: impl FnMut(&[u8], &mut Context<'_>, &mut Writer<'_>) -> Result<(), Miss>,
+    line: &[u8],
+) -> Result<BTreeMap<String, String>, Miss> {
     let mut times = TimeReader::new(TimeZone::UTC, Timestamp::from_secs(1_795_160_801));
     let mut batch = EventBatch::default();
     batch.refill(Arc::default(), line.to_vec());

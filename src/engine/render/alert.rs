@@ -1,7 +1,8 @@
 //! An alert as one JSON object with the field names of ECS.
 //!
-//! The alert log, `scan --output alerts` and the sinks print the same bytes. Keys come in a fixed
-//! order, so that two runs over the same lines differ in nothing; what is not known is absent.
+//! The alert log, `scan --output alerts` and `alerts --output json` print the same bytes. Keys come
+//! in a fixed order, so that two runs over the same lines differ in nothing; what is not known is
+//! absent.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -4,8 +4,9 @@
 //! spend most of their time here, and a reader who compares two events should find each name in
 //! the same place. What all events of a batch share is written once, by [`Ecs::open`].
 //!
-//! Every name exists in ECS 8.11 and 9.4, except `log.offset` and what lies under `gatewatch.`;
-//! `tests/golden/ecs/names.txt` lists them all and the tests hold this module to it.
+//! Every name exists in ECS 8.11 and 9.4, except `event.count` and `log.offset`, which we add, and
+//! what lies under `gatewatch.`; `tests/golden/ecs/names.txt` lists them all, and tests hold this
+//! module to it.
 //!
 //! Invariant: any bytes in any field give one valid JSON object without a line break, in which no
 //! name stands twice. Text that is too long is cut before it is encoded, never after, and each

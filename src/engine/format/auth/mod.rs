@@ -17,11 +17,14 @@ mod sshd;
 
 use memchr::memmem;
 
-use super::{Context, Miss, apache_error, nginx_error};
+use super::{Context, Miss, apache_error, lighttpd_error, nginx_error};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Module, Reason, Writer,
 };
 use envelope::Envelope;
+
+/// The name of the format in its events.
+pub(super) const NAME: &str = "syslog:auth";
 
 /// Reads one line.
 pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
@@ -32,7 +35,10 @@ pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> 
         return Ok(());
     }
     let is_apache = is_web_server(program, b"httpd") || is_web_server(program, b"apache2");
-    if is_apache && apache_error::parse_untimed(envelope.message, out).is_ok() {
+    let is_lighttpd = is_web_server(program, b"lighttpd");
+    if (is_apache && apache_error::parse_untimed(envelope.message, out).is_ok())
+        || (is_lighttpd && lighttpd_error::parse_untimed(envelope.message, out).is_ok())
+    {
         (out.row.time, out.row.zone_minutes) = envelope.logged;
         set_envelope(&envelope, out);
         return Ok(());
@@ -43,7 +49,7 @@ pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> 
         return Err(Miss::Shape);
     }
     let row = &mut out.row;
-    (row.kind, row.module, row.format) = (Kind::Auth, Module::System, "syslog:auth");
+    (row.kind, row.module, row.format) = (Kind::Auth, Module::System, NAME);
     (row.time, row.zone_minutes) = envelope.logged;
     row.action = Action::AuthInfo;
     if let Some(level) = envelope.level {
@@ -55,7 +61,8 @@ pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> 
     Ok(())
 }
 
-const WEB_SERVERS: [&[u8]; 6] = [b"nginx", b"httpd", b"apache2", b"haproxy", b"caddy", b"traefik"];
+const WEB_SERVERS: [&[u8]; 7] =
+    [b"nginx", b"httpd", b"apache2", b"lighttpd", b"haproxy", b"caddy", b"traefik"];
 
 /// Web servers name themselves with a suffix where there are several: `httpd/backend1`.
 fn is_web_server(program: &[u8], name: &[u8]) -> bool {

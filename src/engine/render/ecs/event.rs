@@ -159,7 +159,12 @@ impl Scribe<'_, '_> {
         }
         self.json.raw(r#""message":""#);
         self.message_word(Field::Method, limits::TOKEN);
-        self.message_word(Field::Path, MESSAGE_PATH_MAX);
+        // The target of CONNECT is no path.
+        let place = match self.fields.value(Field::Path) {
+            Some(_) => Field::Path,
+            None => Field::Target,
+        };
+        self.message_word(place, MESSAGE_PATH_MAX);
         match self.row.status {
             0 => self.json.raw("-"),
             status => self.json.raw(itoa::Buffer::new().format(status)),

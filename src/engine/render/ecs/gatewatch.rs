@@ -93,8 +93,10 @@ impl Scribe<'_, '_> {
         let diagnostics = self.diagnostics("gatewatch");
         let own = self.json.open(r#""gatewatch":{"#);
         if diagnostics {
-            if !row.format.is_empty() {
-                self.json.word(key!("format"), row.format);
+            match (row.kind, row.format) {
+                (_, "") => (),
+                (Kind::ParseFailure, _) => self.json.word(key!("format"), "none"),
+                (_, format) => self.json.word(key!("format"), format),
             }
             self.path_of_client();
         }

@@ -3,8 +3,8 @@
 //! Each member ends with a comma, which the end of its object takes back; an object that stayed
 //! empty vanishes with its name. So the callers need no book of what was written before.
 //!
-//! Invariant: whatever bytes a value holds, what is written is valid JSON in valid UTF-8 without
-//! a control character.
+//! Invariant: whatever bytes a value holds, what is written is valid JSON in valid UTF-8, without
+//! a control character and without one that turns the writing direction: safe on a terminal.
 
 use crate::engine::text::hex_digit;
 
@@ -173,37 +173,53 @@ fn push_odd_text(out: &mut Vec<u8>, bytes: &[u8], max: usize) -> Written {
     written
 }
 
-/// Appends valid UTF-8 with quotes, backslashes and control characters (C0, DEL and C1) escaped.
+/// Appends valid UTF-8 with quotes, backslashes, and what a terminal obeys escaped: control
+/// characters and those that turn the writing direction.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     let mut clean = 0;
     let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        // C1 controls steer terminals as C0 ones do; in UTF-8 they are C2 80 … C2 9F.
-        let code = match (*byte, text.get(at + 1)) {
-            (0xC2, Some(second @ 0x80..=0x9F)) => *second,
-            (byte @ (0..=0x1F | 0x7F | b'"' | b'\\'), _) => byte,
-            _ => {
-                at += 1;
-                continue;
-            }
+    while at < text.len() {
+        let Some((code, length)) = to_escape(&text[at..]) else {
+            at += 1;
+            continue;
         };
         out.extend_from_slice(&text[clean..at]);
         push_escape(out, code);
-        at += if 0x80 <= code { 2 } else { 1 };
+        at += length;
         clean = at;
     }
     out.extend_from_slice(&text[clean..]);
 }
 
-fn push_escape(out: &mut Vec<u8>, code: u8) {
+/// The character at the start of `text` and its length, if it must not stand as it is.
+fn to_escape(text: &[u8]) -> Option<(u16, usize)> {
+    let code = |base: u16, last: u8| base | u16::from(last & 0x3F);
+    match *text {
+        [byte @ (0..=0x1F | 0x7F | b'"' | b'\\'), ..] => Some((u16::from(byte), 1)),
+        // The C1 controls.
+        [0xC2, last @ 0x80..=0x9F, ..] => Some((code(0x0080, last), 2)),
+        // All characters with the property Bidi_Control: U+061C, U+200E, U+200F, U+202A to
+        // U+202E, U+2066 to U+2069.
+        [0xD8, 0x9C, ..] => Some((0x061C, 2)),
+        [0xE2, 0x80, last @ (0x8E | 0x8F | 0xAA..=0xAE), ..] => Some((code(0x2000, last), 3)),
+        [0xE2, 0x81, last @ 0xA6..=0xA9, ..] => Some((code(0x2040, last), 3)),
+        _ => None,
+    }
+}
+
+fn push_escape(out: &mut Vec<u8>, code: u16) {
     let letter = match code {
-        b'"' | b'\\' => code,
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
+        0x22 => b'"',
+        0x5C => b'\\',
+        0x0A => b'n',
+        0x0D => b'r',
+        0x09 => b't',
         _ => {
-            out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(&[hex_digit(code >> 4), hex_digit(code)]);
+            let [high, low] = code.to_be_bytes();
+            out.extend_from_slice(b"\\u");
+            for byte in [high, low] {
+                out.extend_from_slice(&[hex_digit(byte >> 4), hex_digit(byte)]);
+            }
             return;
         }
     };
@@ -241,6 +257,19 @@ mod tests {
         check(b"a\"b\\c\nd\te\x00f\x7f", 99, r#"a\"b\\c\nd\te\u0000f\u007F"#, false, false);
         check("café €".as_bytes(), 99, "café €", false, false);
         check("a\u{9b}31mb\u{a0}".as_bytes(), 99, "a\\u009B31mb\u{a0}", false, false);
+    }
+
+    #[test]
+    fn characters_that_turn_the_writing_direction_are_escaped_and_their_neighbours_are_not() {
+        check("a\u{202e}gpj.exe".as_bytes(), 99, "a\\u202Egpj.exe", false, false);
+        for code in (0x80..0xA0).chain([0x061C]).chain(0x2000..=0x2070) {
+            let character = char::from_u32(code).expect("a character").to_string();
+            let turns =
+                matches!(code, 0x061C | 0x200E | 0x200F | 0x202A..=0x202E | 0x2066..=0x2069);
+            let escaped = turns || code < 0xA0;
+            let expected = if escaped { format!("\\u{code:04X}") } else { character.clone() };
+            check(character.as_bytes(), 99, &expected, false, false);
+        }
     }
 
     #[test]

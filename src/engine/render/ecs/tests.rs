@@ -1,3 +1,7 @@
+//! Events as JSON: the names, the limits, and what hostile bytes become.
+//!
+//! Invariant: each event is one valid JSON object, whatever its fields hold.
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -104,7 +108,9 @@ fn proxied_request() -> EventBatch {
             &[
                 (Field::ClientAddress, "::ffff:203.0.113.77"),
                 (Field::Method, "POST"),
-                (Field::Target, "/caf\u{e9}/Start.PHP?x=\"y\"#top"),
+                (Field::Target, "https://shop.example.org:8443/caf\u{e9}/Start.PHP?x=\"y\"#top"),
+                (Field::UrlDomain, "shop.example.org"),
+                (Field::UrlPort, "8443"),
                 (Field::Path, "/caf\u{e9}/Start.PHP"),
                 (Field::Query, ""),
                 (Field::Fragment, "top"),

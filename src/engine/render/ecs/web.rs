@@ -116,7 +116,10 @@ impl Scribe<'_, '_> {
             }
             self.field(key!("fragment"), "url.fragment", Field::Fragment, TEXT);
             self.extension();
-            if self.row.kind == Kind::Access {
+            if self.fields.value(Field::UrlDomain).is_some() {
+                self.field(key!("domain"), "url.domain", Field::UrlDomain, WORD);
+                self.field_number(key!("port"), Field::UrlPort, PORT_MAX);
+            } else if self.row.kind == Kind::Access {
                 self.field(key!("domain"), "url.domain", Field::Domain, WORD);
             }
             self.field(key!("scheme"), "url.scheme", Field::Scheme, SHORT);
