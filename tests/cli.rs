@@ -13,6 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use assert_cmd::Command as Assert;
 use serde_json::Value;
@@ -22,9 +23,10 @@ const BINARY: &str = env!("CARGO_BIN_EXE_gatewatch");
 
 /// Exit codes of sysexits.h that scripts rely on.
 const USAGE: i32 = 2;
+const DATA: i32 = 65;
 const NO_INPUT: i32 = 66;
-const IO: i32 = 74;
 const NO_PERMISSION: i32 = 77;
+const CONFIG: i32 = 78;
 
 /// What one call gave.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ impl Gatewatch {
     fn new(arguments: &[&str]) -> Self {
         let mut command = Assert::new(BINARY);
         command.args(arguments).env("COLUMNS", "100").env("TZ", "UTC").env_remove("NO_COLOR");
+        // A call that never ends is a failure, not a wait.
+        command.timeout(Duration::from_secs(60));
         Self(command)
     }
 
@@ -81,24 +85,17 @@ fn outcome(output: &std::process::Output) -> Outcome {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("output is UTF-8");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(!err.contains("panicked at"), "{err}");
-    // JSON is for programs; what it must escape is escaped, other characters are themselves.
-    let is_json = out.starts_with('{');
-    for (name, text, is_json) in [("output", &out, is_json), ("messages", &err, false)] {
-        let is_odd = |char: &char| if is_json { is_json_control(*char) } else { is_control(*char) };
-        let odd = text.chars().find(is_odd);
+    for (name, text) in [("output", &out), ("messages", &err)] {
+        let odd = text.chars().find(|char| is_control(*char));
         assert_eq!(None, odd, "a control character in the {name}: {text:?}");
     }
     Outcome { code: output.status.code().expect("no signal ended the program"), out, err }
 }
 
-/// The characters that JSON has to escape.
-fn is_json_control(char: char) -> bool {
-    char < ' ' && char != '\n'
-}
-
 /// Characters that move the cursor, change colours or turn text around.
 fn is_control(char: char) -> bool {
     (char.is_control() && char != '\n')
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}')
         || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -150,7 +147,9 @@ fn a_missing_file_is_told_with_its_path_and_what_to_do() {
         assert_eq!(NO_INPUT, outcome.code, "{outcome:?}");
         assert_eq!("", outcome.out);
         assert!(outcome.err.contains("/nowhere/access.log"), "{outcome:?}");
-        assert!(outcome.err.contains("check the path"), "{outcome:?}");
+        assert!(outcome.err.contains("check the name"), "{outcome:?}");
+        // Only a follower looks again.
+        assert!(!outcome.err.contains("each second"), "{outcome:?}");
         assert_eq!(1, outcome.err.lines().count(), "{outcome:?}");
     }
 }
@@ -196,7 +195,7 @@ fn a_folder_is_no_log() {
     let folder = Folder::new();
     for command in ["scan", "parse"] {
         let outcome = Gatewatch::new(&[command]).file(folder.0.path()).run();
-        assert!([NO_INPUT, IO].contains(&outcome.code), "{outcome:?}");
+        assert_eq!(NO_INPUT, outcome.code, "{outcome:?}");
         assert!(outcome.err.contains("name the files in it"), "{outcome:?}");
         assert!(outcome.err.contains("is a directory"), "{outcome:?}");
     }
@@ -231,7 +230,8 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
 #[test]
 fn an_unknown_zone_is_refused_with_an_example() {
     let outcome = Gatewatch::new(&["parse", "--timezone", "Mars/Phobos", "-"]).input("").run();
-    assert_ne!(0, outcome.code, "{outcome:?}");
+    assert_eq!((USAGE, ""), (outcome.code, outcome.out.as_str()), "{outcome:?}");
+    assert_eq!(1, outcome.err.lines().count(), "{outcome:?}");
     assert!(
         outcome.err.contains("`Mars/Phobos` is no time zone; write one such as"),
         "{outcome:?}"
@@ -302,9 +302,135 @@ fn a_compressed_log_that_is_cut_is_used_as_far_as_it_goes() {
     let whole = gzip(ordinary_log().as_bytes());
     let folder = Folder::new().with("cut.gz", &whole[..whole.len() - 6]);
     let outcome = Gatewatch::new(&["parse"]).file(folder.path("cut.gz")).run();
+    assert_eq!(DATA, outcome.code, "{outcome:?}");
     assert_eq!(20, outcome.objects().len());
-    assert!(outcome.err.contains("cut.gz"), "{outcome:?}");
+    assert!(outcome.err.contains("cut.gz: it is cut or damaged"), "{outcome:?}");
     assert!(outcome.err.contains("what was read before is used"), "{outcome:?}");
+    let scan = Gatewatch::new(&["scan"]).file(folder.path("cut.gz")).run();
+    assert_eq!(DATA, scan.code, "{scan:?}");
+    assert!(scan.out.contains("20 lines"), "{}", scan.out);
+}
+
+#[test]
+fn a_compressed_log_without_a_whole_line_does_not_stop_the_others() {
+    let whole = gzip(ordinary_log().as_bytes());
+    let folder =
+        Folder::new().with("cut.gz", &whole[..whole.len().min(24)]).with("a.log", ordinary_log());
+    let call = Gatewatch::new(&["parse"]).file(folder.path("cut.gz")).file(folder.path("a.log"));
+    let outcome = call.run();
+    assert_eq!(DATA, outcome.code, "{outcome:?}");
+    assert_eq!(20, outcome.objects().len());
+    assert_eq!(1, outcome.err.lines().count(), "{outcome:?}");
+}
+
+#[test]
+fn a_log_in_a_compression_that_is_not_read_is_refused_with_the_way_to_read_it() {
+    let folder = Folder::new().with("a.bz2", b"BZh91AY&SY");
+    let outcome = Gatewatch::new(&["scan"]).file(folder.path("a.bz2")).run();
+    assert_eq!((DATA, ""), (outcome.code, outcome.out.as_str()), "{outcome:?}");
+    assert!(outcome.err.contains("bzcat FILE | gatewatch scan -"), "{outcome:?}");
+}
+
+#[test]
+fn a_week_that_is_none_is_refused_before_anything_is_read() {
+    for (week, reason) in [
+        ("nonsense", "is not a week"),
+        ("2026-W99", "is not a week"),
+        ("2026-11-20..2026-11-13", "is not a stretch of 1 to 31 days"),
+    ] {
+        let outcome = Gatewatch::new(&["report", "--week", week]).run();
+        assert_eq!((USAGE, ""), (outcome.code, outcome.out.as_str()), "{outcome:?}");
+        assert!(outcome.err.contains(reason) && outcome.err.contains("such as"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn without_a_store_alerts_and_report_say_how_one_comes_to_be() {
+    let place = Place::new("");
+    for arguments in [&["alerts"][..], &["report"], &["report", "--week", "2026-W47"]] {
+        let outcome = place.call(arguments).run();
+        assert_eq!((NO_INPUT, ""), (outcome.code, outcome.out.as_str()), "{outcome:?}");
+        assert!(outcome.err.contains("start `gatewatch run` first"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_the_configuration_lacks_is_told_as_its_mistake() {
+    let outcome = Place::new("").call(&["notify", "test"]).run();
+    assert_eq!((CONFIG, ""), (outcome.code, outcome.out.as_str()), "{outcome:?}");
+    assert!(outcome.err.contains("nothing can be sent"), "{outcome:?}");
+}
+
+/// A configuration with a folder for its store and its sink.
+struct Place(Folder);
+
+impl Place {
+    fn new(more: &str) -> Self {
+        let folder = Folder::new();
+        let (store, events) = (folder.path("state"), folder.path("events.jsonl"));
+        let text = format!(
+            "[store]\npath = {store:?}\n[serve]\nlisten = \"127.0.0.1:0\"\n\
+             [[sink]]\ntype = \"file\"\nname = \"events\"\npath = {events:?}\n{more}"
+        );
+        Self(folder.with("gatewatch.toml", text))
+    }
+
+    fn call(&self, arguments: &[&str]) -> Gatewatch {
+        Gatewatch::new(arguments).file("-c").file(self.0.path("gatewatch.toml"))
+    }
+
+    /// What the sink was given.
+    fn sunk(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.0.path("events.jsonl")).expect("the sink has written");
+        text.lines().map(|line| serde_json::from_str(line).expect("valid JSON")).collect()
+    }
+}
+
+const STDIN: &str = "[[source]]\npath = \"-\"\n";
+
+#[test]
+fn the_daemon_reads_standard_input_to_its_end_and_ends_with_it() {
+    for once in [&["run"][..], &["run", "--once"]] {
+        let place = Place::new(STDIN);
+        let log = format!("{}last without its line end", ordinary_log());
+        let first = place.call(once).input(log.clone()).run();
+        assert_eq!(0, first.code, "{first:?}");
+        assert!(first.err.contains("watching standard input"), "{first:?}");
+        assert!(first.err.contains("21 lines read"), "{first:?}");
+        // The same again is something new: a pipe that is not the one before.
+        assert_eq!(0, place.call(once).input(log).run().code);
+        let events = place.sunk();
+        assert_eq!(42, events.len());
+        let ids: BTreeSet<String> =
+            events.iter().map(|event| event["event"]["id"].to_string()).collect();
+        assert_eq!(42, ids.len(), "no id comes twice");
+        assert_eq!("/index.html", events[0]["url"]["path"]);
+        assert_eq!("last without its line end", events[20]["event"]["original"]);
+    }
+}
+
+#[test]
+fn a_large_input_of_the_daemon_arrives_whole_and_in_order() {
+    let place = Place::new(STDIN);
+    let lines = (0..12_000).map(|number| line("192.0.2.7", number, &format!("/{number}"), 200));
+    let outcome = place.call(&["run", "--quiet"]).input(lines.collect::<String>()).run();
+    assert_eq!(0, outcome.code, "{outcome:?}");
+    let events = place.sunk();
+    assert_eq!(12_000, events.len());
+    let in_order = |(number, event): (usize, &Value)| {
+        event["url"]["path"].as_str() == Some(format!("/{number}").as_str())
+    };
+    assert!(events.iter().enumerate().all(in_order));
+}
+
+#[test]
+fn a_daemon_that_also_follows_files_goes_on_when_standard_input_ends() {
+    let folder = Folder::new().with("a.log", ordinary_log());
+    let path = folder.path("a.log");
+    let place = Place::new(&format!("{STDIN}[[source]]\npath = {path:?}\n"));
+    let outcome = place.call(&["run", "--once"]).input(ordinary_log()).run();
+    assert_eq!(0, outcome.code, "{outcome:?}");
+    assert_eq!(40, place.sunk().len());
 }
 
 #[test]

@@ -73,7 +73,11 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let options = Options { once: false, all_is_live: true };
     let daemon = Daemon::prepare(config.clone(), options)?;
     let address = daemon.address().context("the demo serves its metrics")?;
-    out.line(&format!("A Thursday at a member site, in {}. Everything is in {}", args.length, place.0.display()))?;
+    out.line(&format!(
+        "A Thursday at a member site, in {}. Everything is in {}",
+        args.length,
+        place.0.display()
+    ))?;
     out.line(&format!("metrics: http://{address}/metrics\n"))?;
     out.flush()?;
     let stop = daemon.stop_handle();
@@ -105,7 +109,8 @@ impl Place {
             Some(path) => path.clone(),
             None => std::env::temp_dir().join(format!("gatewatch-demo-{}", uuid::Uuid::new_v4())),
         };
-        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
 
@@ -115,13 +120,14 @@ impl Place {
 
     fn config(&self) -> Result<Config> {
         let mut config = Config::default();
-        let source = |name: &str| SourceConfig {
-            site: Some("www.example.org".to_owned()),
+        let source = |name: &str, site: &str| SourceConfig {
+            site: Some(site.to_owned()),
             timezone: Some("UTC".to_owned()),
             name: Some(name.to_owned()),
             ..SourceConfig::new(self.file(name).display().to_string())
         };
-        config.sources = vec![source("access.log"), source("auth.log")];
+        config.sources =
+            vec![source("access.log", "www.example.org"), source("auth.log", "web1.example.org")];
         config.store.path = self.file("state");
         config.mail = MailConfig {
             directory: Some(self.file("mail")),
@@ -324,7 +330,8 @@ fn show_metrics(address: SocketAddr, out: &mut Output) -> Result<()> {
     let mut page = String::new();
     stream.read_to_string(&mut page)?;
     out.line(&format!("\nSome of the metrics at http://{address}/metrics"))?;
-    let wanted = ["gatewatch_http_requests_total{", "gatewatch_logins_total{", "gatewatch_alerts_fired"];
+    let wanted =
+        ["gatewatch_http_requests_total{", "gatewatch_logins_total{", "gatewatch_alerts_fired"];
     for name in wanted {
         let told = |line: &&str| line.starts_with(name) && !line.ends_with(" 0");
         for line in page.lines().filter(told).take(4) {

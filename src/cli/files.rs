@@ -10,7 +10,7 @@
 //! Invariant: at most [`IN_FLIGHT`] blocks for each worker are held at a time.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
 
+use super::exit;
 use super::output::say;
 use crate::engine::batch::{EventBatch, Origin};
 use crate::engine::enrich::Enricher;
@@ -25,6 +26,7 @@ use crate::engine::format::{FormatSet, detect};
 use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
 use crate::report::ScannedFile;
+use crate::report::escape::visible;
 use crate::source::{LineBlocks, open_input};
 use crate::units::Timestamp;
 
@@ -67,6 +69,9 @@ struct Input {
     zone: TimeZone,
     /// There are other files, whose lines may be older.
     in_company: bool,
+    /// Why it could not be read to its end, and the exit code that says so.
+    problem: Option<String>,
+    code: u8,
 }
 
 struct Job {
@@ -88,8 +93,20 @@ pub(super) struct Done<T> {
     pub(super) made: T,
 }
 
+/// What a reading of all files came to.
+pub(super) struct Finished<W> {
+    /// Each file, in the order it was named.
+    pub(super) files: Vec<ScannedFile>,
+    /// What the workers have made.
+    pub(super) states: Vec<W>,
+    /// The exit code: another than 0 when a file could not be read to its end.
+    pub(super) code: u8,
+}
+
 /// Reads all files of `plan`. Each worker makes a `W` and calls `work` on each batch; `take` gets
 /// the results in order. `progress` is told how many bytes were read.
+///
+/// A file that breaks off is told and used as far as it goes.
 pub(super) fn read<W, T: Send>(
     plan: &Plan,
     enricher: &Arc<Enricher>,
@@ -97,7 +114,7 @@ pub(super) fn read<W, T: Send>(
     work: impl Fn(&mut W, &EventBatch) -> T + Sync,
     mut take: impl FnMut(&Done<T>) -> Result<()>,
     mut progress: impl FnMut(u64),
-) -> Result<(Vec<ScannedFile>, Vec<W>)>
+) -> Result<Finished<W>>
 where
     W: Send,
 {
@@ -140,7 +157,8 @@ where
             Err(panic) => std::panic::resume_unwind(panic),
         });
         let states: Vec<W> = states.collect();
-        result.map(|()| (reports, states))
+        let code = inputs.iter().map(|input| input.code).max().unwrap_or(exit::OK);
+        result.map(|()| Finished { files: reports, states, code })
     })
 }
 
@@ -199,10 +217,8 @@ fn oldest(
     let (index, _) = with_lines.min_by_key(|(_, input)| input.next_time)?;
     let text = inputs[index].next.take()?;
     let buffer = lock(spare).last_mut().map(EventBatch::take_bytes).unwrap_or_default();
-    if let Err(error) = inputs[index].advance(buffer, &text) {
-        say(&format!("warning: {}: {error:#}; what was read before is used", reports[index].name));
-        reports[index].problem = Some(format!("{error:#}"));
-    }
+    inputs[index].advance(buffer, &text);
+    reports[index].problem.clone_from(&inputs[index].problem);
     Some((index, text))
 }
 
@@ -263,6 +279,8 @@ impl Input {
             modified,
             zone: plan.zone.clone(),
             in_company: 1 < plan.paths.len(),
+            problem: None,
+            code: exit::OK,
         };
         let origin = Origin {
             source: if path == Path::new("-") {
@@ -281,7 +299,7 @@ impl Input {
             truncated_last: false,
             read_at: plan.now,
         };
-        input.advance(Vec::new(), &first)?;
+        input.advance(Vec::new(), &first);
         if plan.format == "auto"
             && let Some(text) = &input.next
         {
@@ -296,12 +314,12 @@ impl Input {
     }
 
     /// Reads the next block; its origin is that of `before`, with the fingerprint filled in.
-    fn advance(&mut self, buffer: Vec<u8>, before: &Text) -> Result<()> {
-        let read = self
-            .blocks
-            .next_block(buffer)
-            .with_context(|| format!("failed to read {} to its end", self.path.display()))?;
-        let Some(block) = read else { return Ok(()) };
+    fn advance(&mut self, buffer: Vec<u8>, before: &Text) {
+        let block = match self.blocks.next_block(buffer) {
+            Ok(Some(block)) => block,
+            Ok(None) => return,
+            Err(error) => return self.break_off(&error),
+        };
         let mut origin = Arc::clone(&before.origin);
         if origin.fingerprint != block.fingerprint.0 {
             let known = Origin { fingerprint: block.fingerprint.0, ..(*origin).clone() };
@@ -317,7 +335,18 @@ impl Input {
         if self.in_company {
             self.next_time = self.first_time();
         }
-        Ok(())
+    }
+
+    /// The rest of the file cannot be read.
+    fn break_off(&mut self, error: &io::Error) {
+        let (reason, code) = match error.raw_os_error() {
+            Some(_) => (error.to_string(), exit::IO),
+            // Only a decompressor fails without the operating system.
+            None => (format!("it is cut or damaged ({error})"), exit::DATA),
+        };
+        let name = visible(&self.path.display().to_string());
+        say(&format!("gatewatch: {name}: {reason}; what was read before is used"));
+        (self.problem, self.code) = (Some(reason), code);
     }
 
     /// Time of the first line that has one.
@@ -338,12 +367,12 @@ impl Input {
         let format = self.formats.definition();
         let format = format.strip_prefix("auto:").unwrap_or(format).to_owned();
         let name = self.path.display().to_string();
-        ScannedFile { name, lines: 0, bytes: 0, format, problem: None }
+        ScannedFile { name, lines: 0, bytes: 0, format, problem: self.problem.clone() }
     }
 }
 
 /// Bytes of all files on disk, for the progress bar; 0 where it cannot be known.
 pub(super) fn total_bytes(paths: &[PathBuf]) -> u64 {
     let sizes = paths.iter().map(|path| std::fs::metadata(path).map(|data| data.len()));
-    sizes.sum::<std::io::Result<u64>>().unwrap_or(0)
+    sizes.sum::<io::Result<u64>>().unwrap_or(0)
 }

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
+use super::Refused;
 use super::files::Plan;
 use crate::engine::enrich::Enricher;
 use crate::engine::format::{FORMATS, Format};
 use crate::io::{Clock, SystemClock};
+use crate::report::escape::visible;
 
 /// How log files are read.
 #[derive(Debug, clap::Args)]
@@ -79,11 +81,12 @@ impl InputArgs {
 
 /// The table of formats, for `--help`.
 pub(super) fn formats_help() -> String {
-    let mut help =
-        "Formats:\n  auto            tries all of these and takes the one that reads most\n"
-            .to_owned();
-    for entry in FORMATS {
-        help.push_str(&format!("  {:<15} {}\n", entry.name, entry.help));
+    let auto = ("auto", "tries all of these and takes the one that reads most");
+    let rows = FORMATS.iter().map(|entry| (entry.name, entry.help));
+    let width = FORMATS.iter().map(|entry| entry.name.len()).max().unwrap_or_default();
+    let mut help = "Formats:\n".to_owned();
+    for (name, text) in std::iter::once(auto).chain(rows) {
+        help.push_str(&format!("  {name:<width$}  {text}\n"));
     }
     help
 }
@@ -92,8 +95,10 @@ pub(super) fn formats_help() -> String {
 pub(super) fn zone(name: Option<&str>) -> Result<TimeZone> {
     match name {
         None => Ok(TimeZone::system()),
-        Some(name) => TimeZone::get(name).with_context(|| {
-            format!("`{name}` is no time zone; write one such as Europe/Berlin or UTC")
+        Some(name) => TimeZone::get(name).map_err(|_| {
+            let name = visible(name);
+            let fix = "write one such as Europe/Berlin or UTC";
+            Refused::usage(format!("`{name}` is no time zone; {fix}"))
         }),
     }
 }

@@ -20,6 +20,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::daemon::DaemonError;
 use crate::engine::format::FormatError;
+use crate::source::InputError;
 use crate::store::StoreError;
 use output::{Closed, say};
 
@@ -89,8 +90,8 @@ pub fn main() -> ExitCode {
     };
     let result = match &line.command {
         Command::Run(args) => run::run(args),
-        Command::Scan(args) => scan::run(args).map(|()| exit::OK),
-        Command::Parse(args) => parse::run(args).map(|()| exit::OK),
+        Command::Scan(args) => scan::run(args),
+        Command::Parse(args) => parse::run(args),
         Command::Check(args) => check::run(args),
         Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
@@ -105,6 +106,26 @@ pub fn main() -> ExitCode {
             say(&format!("gatewatch: {}", complaint(&error)));
             ExitCode::from(code_of(&error))
         }
+    }
+}
+
+/// A refusal with its exit code, where no error below says by its type which one fits.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct Refused {
+    code: u8,
+    text: String,
+}
+
+impl Refused {
+    /// The command line makes no sense, in a way that its grammar cannot tell.
+    fn usage(text: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { code: exit::USAGE, text: text.into() })
+    }
+
+    /// The configuration lacks what the command needs.
+    fn config(text: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { code: exit::CONFIG, text: text.into() })
     }
 }
 
@@ -124,8 +145,14 @@ fn complaint(error: &anyhow::Error) -> String {
 
 /// The exit code that fits the deepest reason.
 fn code_of(error: &anyhow::Error) -> u8 {
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        return refused.code;
+    }
     if error.is::<FormatError>() {
         return exit::USAGE;
+    }
+    if let Some(InputError::Compression { .. }) = error.downcast_ref() {
+        return exit::DATA;
     }
     if error.is::<config::BadConfig>() {
         return exit::CONFIG;
@@ -145,7 +172,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
     }
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     match io.map(std::io::Error::kind) {
-        Some(std::io::ErrorKind::NotFound) => exit::NO_INPUT,
+        Some(std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory) => exit::NO_INPUT,
         Some(std::io::ErrorKind::PermissionDenied) => exit::NO_PERMISSION,
         Some(_) => exit::IO,
         None => exit::SOFTWARE,

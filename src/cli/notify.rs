@@ -1,11 +1,11 @@
 //! `gatewatch notify test`: does the mail get through, and if not, where does it stop?
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Subcommand;
 
 use super::config::ConfigArgs;
-use super::exit;
 use super::output::Output;
+use super::{Refused, exit};
 use crate::daemon::credentials;
 use crate::io::{Clock as _, Seeded, SystemClock};
 use crate::notify::{MailContext, Outcome, Transport, notify_test};
@@ -28,7 +28,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let Command::Test(config) = &args.command;
     let config = config.load()?;
     if !config.mail.is_enabled() {
-        bail!("[mail] names neither a mail server (smtp) nor a directory, so nothing can be sent");
+        return Err(Refused::config(
+            "[mail] names neither a mail server (smtp) nor a directory, so nothing can be sent",
+        ));
     }
     let password = config.mail.read_password(credentials().as_deref())?;
     let transport = Transport::new(&config.mail, password)?;

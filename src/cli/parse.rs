@@ -43,7 +43,7 @@ pub(super) struct Args {
     keep_original: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<u8> {
     let mut plan = args.input.plan(&args.files)?;
     plan.keep_empty = true;
     let profile = match args.profile {
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let ecs = Ecs::new(profile, &agent, args.keep_original);
     let now = plan.now;
     let mut out = Output::new();
-    files::read(
+    let done = files::read(
         &plan,
         &Arc::new(args.input.enricher()),
         || (),
@@ -71,5 +71,6 @@ pub(super) fn run(args: &Args) -> Result<()> {
         |done| out.write(&done.made),
         |_| (),
     )?;
-    out.flush()
+    out.flush()?;
+    Ok(done.code)
 }

@@ -1,11 +1,11 @@
 //! `gatewatch run`: the daemon, and with `--once` the cron mode.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tracing_subscriber::EnvFilter;
 
 use super::config::ConfigArgs;
 use super::output::say;
-use super::{environment, exit};
+use super::{Refused, environment, exit};
 use crate::config::{Config, USUAL_LOGS};
 use crate::daemon::{Daemon, Options, Stop, Summary};
 
@@ -38,12 +38,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     });
     let config = args.config.load()?;
     if config.sources.is_empty() {
-        bail!(
-            "there is no log to watch: none of {} can be read by this user; name your logs in a \
-             [[source]] of a configuration (`gatewatch run --config FILE`), or let this user read \
-             them (on Debian: usermod -aG adm USER)",
-            USUAL_LOGS.join(", ")
-        );
+        return Err(nothing_to_watch());
     }
     let daemon = Daemon::prepare(config.clone(), Options { once: args.once, all_is_live: false })?;
     if !args.quiet {
@@ -54,9 +49,19 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     Ok(conclude(args, &summary))
 }
 
+fn nothing_to_watch() -> anyhow::Error {
+    Refused::config(format!(
+        "there is no log to watch: none of {} can be read by this user; name your logs in a \
+         [[source]] of a configuration (`gatewatch run --config FILE`), or let this user read \
+         them (on Debian: usermod -aG adm USER)",
+        USUAL_LOGS.join(", ")
+    ))
+}
+
 fn introduce(config: &Config, daemon: &Daemon) {
     for source in &config.sources {
-        say(&format!("watching {}", source.path));
+        let path = if source.is_stdin() { "standard input" } else { &source.path };
+        say(&format!("watching {path}"));
     }
     say(&format!("state    {}", config.store.path.display()));
     if let Some(address) = daemon.address() {

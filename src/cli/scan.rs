@@ -8,14 +8,14 @@ use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::files;
+use super::files::{self, Finished};
 use super::input::InputArgs;
 use super::output::{Output, colour};
 use crate::engine::detect::{AlertState, Detectors, Limits, rule};
 use crate::engine::render::alert::alert_json;
 use crate::engine::tally::{Tally, TallyLimits};
 use crate::io::{Chance, Clock, Seeded, SystemClock};
-use crate::report::{ScanReport, Style, report_json, terminal};
+use crate::report::{ScanReport, Style, json, report_json, terminal};
 
 /// What `scan` prints.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -48,7 +48,7 @@ pub(super) struct Args {
     output: Form,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<u8> {
     let plan = args.input.plan(&args.files)?;
     let enricher = Arc::new(args.input.enricher());
     let mut out = Output::new();
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut line = Vec::new();
     let seed = Seeded::from_machine().next_u64();
     let mut detectors = Detectors::new(rule::builtin(), Limits::new(seed)).with_one_clock();
-    let (files, tallies) = files::read(
+    let Finished { files, states, code } = files::read(
         &plan,
         &enricher,
         || Tally::new(TallyLimits::scan(seed)),
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     )?;
     bar.finish_and_clear();
     detectors.tick(plan.now, &mut alerts);
-    let tally = tallies.into_iter().reduce(|mut sum, one| {
+    let tally = states.into_iter().reduce(|mut sum, one| {
         sum.merge(&one);
         sum
     });
@@ -96,10 +96,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
             let style = Style { colour: colour(args.input.no_color()), width: 100, unicode: true };
             out.write(terminal::render(&report, &style).as_bytes())?;
         }
-        Form::Json => out.line(&serde_json::to_string_pretty(&report_json(&tally, &alerts))?)?,
+        Form::Json => out.write(json::to_text(&report_json(&tally, &alerts)).as_bytes())?,
         Form::Alerts => (),
     }
-    out.flush()
+    out.flush()?;
+    Ok(code)
 }
 
 fn progress_bar(files: &[PathBuf]) -> ProgressBar {

@@ -14,8 +14,8 @@ use super::decode::Decoder;
 use super::digest::Digest;
 use super::{DaemonError, Shared};
 use crate::io::{Chance, Seeded};
-use crate::notify::{AlertLog, AlertLogLimits, Dispatcher, MailContext, Transport};
-use crate::serve::{HttpLimits, Pages, SinkState, Watched, serve};
+use crate::notify::{AlertLog, AlertLogLimits, Dispatcher, Fate, MailContext, Observer, Transport};
+use crate::serve::{HttpLimits, Metrics, NotificationResult, Pages, SinkState, Watched, serve};
 use crate::sink::{AnySink, SinkContext, SinkStatus, SinkTask};
 use crate::store::{Seq, StoreReader};
 use crate::units::{Period, Timestamp};
@@ -158,14 +158,10 @@ impl Parts {
                 organisation: config.mail.organisation.clone(),
             };
             let clock = Arc::clone(&shared.clock);
-            Some(Dispatcher::new(
-                open_reader()?,
-                transport,
-                &config.mail,
-                context,
-                clock,
-                chance(),
-            )?)
+            let reader = open_reader()?;
+            let dispatcher =
+                Dispatcher::new(reader, transport, &config.mail, context, clock, chance())?;
+            Some(dispatcher.observed_by(count_mails(&shared.metrics)))
         } else {
             None
         };
@@ -332,6 +328,22 @@ impl Parts {
         }
         waiting
     }
+}
+
+/// Counts what becomes of mails; the counters begin at 0 now.
+fn count_mails(metrics: &Arc<Metrics>) -> Observer {
+    let metrics = Arc::clone(metrics);
+    let count = move |fate, count: usize| {
+        let result = match fate {
+            Fate::Sent => NotificationResult::Sent,
+            Fate::Failed => NotificationResult::Failed,
+            Fate::Expired => NotificationResult::Expired,
+            Fate::RateLimited => NotificationResult::RateLimited,
+        };
+        metrics.add_notifications("mail", result, count as u64);
+    };
+    count(Fate::Sent, 0);
+    Box::new(count)
 }
 
 /// Waits for the word to stop; a sender that is gone means the same.

@@ -14,6 +14,7 @@ mod digest;
 mod edge;
 mod hours;
 mod pipeline;
+mod stdin;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::io::{Chance as _, Clock, Seeded, SystemClock, Waker};
 use crate::notify::MailError;
 use crate::serve::{BuildInfo, Metrics, Readiness, ServeError, SourceState, StoreState};
 use crate::sink::SinkError;
-use crate::source::{Level, SCAN_INTERVAL, Wakeups};
+use crate::source::{Level, SCAN_INTERVAL, SourceConfig, Wakeups, open_input};
 use crate::store::{Seq, Store, StoreError, StoreReader, Trim};
 use crate::units::{Period, Timestamp};
 
@@ -35,6 +36,7 @@ pub(crate) use edge::credentials;
 
 use edge::Edge;
 use pipeline::{COMMIT_EVERY, Pipeline};
+use stdin::Stdin;
 
 /// The pipeline is called stalled when it says nothing for this long.
 const STALLED_AFTER: Period = Period::from_secs(30);
@@ -190,7 +192,8 @@ impl Daemon {
         let durable = reader.last_seq()?;
         let names: Vec<String> = forget_strangers(&shared, &reader)?;
         tracing::debug!("readers of the store: {}", names.join(", "));
-        let (pipeline, open) = Pipeline::start(
+        let stdin = start_stdin(&shared, &store, &stop)?;
+        let (mut pipeline, open) = Pipeline::start(
             &shared.config,
             store,
             Arc::clone(&shared.metrics),
@@ -199,6 +202,9 @@ impl Daemon {
             shared.host.clone(),
             options,
         )?;
+        if let Some((stdin, source)) = stdin {
+            pipeline.attach(stdin, source);
+        }
         prime_metrics(&shared, &open);
         let edge = Edge::start(Arc::clone(&shared), listener, durable, options.once)?;
         let mut run = Run { shared, pipeline, edge, stop, options, summary: Summary::default() };
@@ -224,6 +230,32 @@ fn forget_strangers(shared: &Shared, reader: &StoreReader) -> Result<Vec<String>
         }
     }
     Ok(known)
+}
+
+/// Reads standard input, if it is a source.
+fn start_stdin<'s>(
+    shared: &'s Shared,
+    store: &Store,
+    stop: &Stop,
+) -> Result<Option<(Stdin, &'s SourceConfig)>, DaemonError> {
+    let mut sources = shared.config.sources.iter().filter(|source| source.is_stdin());
+    let Some(source) = sources.next() else { return Ok(None) };
+    for other in sources {
+        let (name, other) = (source.id(), other.id());
+        tracing::error!("standard input is read as {name} already: {other} gets nothing");
+    }
+    let generations = store.generations()?;
+    let state = generations.iter().find(|(id, _)| *id == stdin::GENERATION.0);
+    let stdin = Stdin::start(
+        || open_input(std::path::Path::new("-")),
+        source.id(),
+        state.map(|(_, state)| state.as_str()),
+        shared.seed,
+        shared.config.follow.max_line_bytes(),
+        Arc::clone(&stop.waker),
+    );
+    let fail = |source| DaemonError::Thread { action: "start to read standard input", source };
+    Ok(Some((stdin.map_err(fail)?, source)))
 }
 
 fn prime_metrics(shared: &Shared, open: &[Alert]) {
@@ -294,13 +326,17 @@ impl Run {
             if turn.more {
                 continue;
             }
-            // The first look finds the files; only a second one that finds nothing new ends a
-            // run from cron.
-            quiet += 1;
-            if self.options.once && 2 <= quiet {
+            if self.pipeline.has_ended() {
                 break;
             }
-            if self.options.once {
+            // The first look finds the files; only a second one that finds nothing new ends a
+            // run from cron, and never before standard input has ended.
+            quiet += 1;
+            let once = self.options.once && self.pipeline.stdin().is_none_or(|(_, ended)| ended);
+            if once && 2 <= quiet {
+                break;
+            }
+            if once {
                 chores.rescan_at = now;
                 continue;
             }
@@ -310,7 +346,7 @@ impl Run {
                 chores.rescan_at = clock.now();
             }
         }
-        let (turn, seq) = self.pipeline.turn(false)?;
+        let (turn, seq) = self.pipeline.last_turn(!chores.full)?;
         self.committed(seq, &turn, &mut chores);
         Ok(())
     }
@@ -387,6 +423,13 @@ impl Run {
                 }
                 None => self.shared.readiness.pass(&check),
             }
+        }
+        if let Some((name, ended)) = self.pipeline.stdin() {
+            let format = formats.last().map_or("", |(_, format)| short_format(format));
+            let files = u64::from(!ended);
+            let state =
+                SourceState { source: name, formats: &[format], files, ..Default::default() };
+            self.shared.metrics.set_source(&state);
         }
     }
 

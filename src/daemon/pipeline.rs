@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use super::Options;
 use super::decode::Decoder;
 use super::hours::Hours;
+use super::stdin::{self, Stdin};
 use crate::config::{Config, definition};
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::{Alert, Detectors, Limits};
@@ -22,7 +23,7 @@ use crate::engine::time::TimeReader;
 use crate::io::Clock;
 use crate::notify;
 use crate::serve::{Metrics, SourceReading};
-use crate::source::{Block, Follower, Generation, Notice};
+use crate::source::{Block, Follower, Generation, GenerationId, Notice, SourceConfig};
 use crate::store::{Commit, Frame, NewMessage, Seq, Store, StoreError, StoreReader};
 use crate::units::{Period, Timestamp};
 
@@ -53,6 +54,21 @@ struct SourceFormat {
     seen: usize,
 }
 
+impl SourceFormat {
+    fn new(source: &SourceConfig, host: &str) -> Self {
+        let machine = TimeZone::system();
+        let machine = machine.iana_name().unwrap_or("UTC");
+        Self {
+            name: source.id().to_owned(),
+            definition: definition(source),
+            fixed: source.log_format.is_some() || source.format.0 != "auto",
+            zone: source.timezone.clone().unwrap_or_else(|| machine.to_owned()),
+            site: source.site.clone().unwrap_or_else(|| host.to_owned()),
+            seen: 0,
+        }
+    }
+}
+
 /// What a turn did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Turn {
@@ -68,6 +84,10 @@ pub(super) struct Turn {
 pub(super) struct Pipeline {
     store: Store,
     follower: Follower,
+    stdin: Option<Stdin>,
+    /// What comes through standard input happened long ago, or nothing has come as yet.
+    stdin_is_late: bool,
+    /// Of the followed sources, and of standard input behind them.
     formats: Vec<SourceFormat>,
     decoder: Decoder,
     detectors: Detectors,
@@ -107,7 +127,9 @@ impl Pipeline {
         host: String,
         options: Options,
     ) -> Result<(Self, Vec<Alert>), StoreError> {
-        let resume = store.generations()?.into_iter().filter_map(|(_, text)| {
+        let generations = store.generations()?.into_iter();
+        let files = generations.filter(|(id, _)| GenerationId(*id) != stdin::GENERATION);
+        let resume = files.filter_map(|(_, text)| {
             serde_json::from_str::<Generation>(&text)
                 .inspect_err(|error| tracing::error!("a stored position cannot be read: {error}"))
                 .ok()
@@ -124,20 +146,12 @@ impl Pipeline {
         detectors.restore(open.clone());
         rebuild(&reader, &mut decoder, &mut detectors)?;
         detectors.forget_all_but(&open);
-        let machine = TimeZone::system();
-        let machine = machine.iana_name().unwrap_or("UTC");
-        let formats = followed.iter().map(|source| SourceFormat {
-            name: source.id().to_owned(),
-            definition: definition(source),
-            fixed: source.log_format.is_some() || source.format.0 != "auto",
-            zone: source.timezone.clone().unwrap_or_else(|| machine.to_owned()),
-            site: source.site.clone().unwrap_or_else(|| host.clone()),
-            seen: 0,
-        });
-        let formats = formats.collect();
+        let formats = followed.iter().map(|source| SourceFormat::new(source, &host)).collect();
         let pipeline = Self {
             store,
             follower,
+            stdin: None,
+            stdin_is_late: false,
             formats,
             decoder,
             detectors,
@@ -155,6 +169,24 @@ impl Pipeline {
             readings: HashMap::new(),
         };
         Ok((pipeline, open))
+    }
+
+    /// Reads standard input too, as `source`.
+    pub(super) fn attach(&mut self, stdin: Stdin, source: &SourceConfig) {
+        assert!(self.stdin.is_none(), "there is one standard input");
+        self.formats.push(SourceFormat::new(source, &self.host));
+        (self.stdin, self.stdin_is_late) = (Some(stdin), true);
+    }
+
+    /// Name of the source that is standard input, and whether it has ended.
+    pub(super) fn stdin(&self) -> Option<(&str, bool)> {
+        let stdin = self.stdin.as_ref()?;
+        Some((self.formats.last()?.name.as_str(), stdin.has_ended()))
+    }
+
+    /// There was nothing to read but standard input, and it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.formats.len() == 1 && self.stdin().is_some_and(|(_, ended)| ended)
     }
 
     /// Looks at the files anew.
@@ -187,7 +219,8 @@ impl Pipeline {
     pub(super) fn turn(&mut self, read: bool) -> Result<(Turn, Option<Seq>), StoreError> {
         // A commit that failed is tried again before anything else is read.
         let more = read && self.frames.is_empty() && self.read_blocks();
-        if !more && self.frames.is_empty() && !self.options.all_is_live {
+        let is_quiet = !more && self.frames.is_empty() && !self.awaits_old_lines();
+        if is_quiet && !self.options.all_is_live {
             // Nothing is waiting in the files, so silence means silence.
             let now = self.clock.now();
             self.detectors.tick(now.minus(LATENESS), &mut self.alerts);
@@ -196,29 +229,77 @@ impl Pipeline {
         Ok((Turn { more, ..turn }, seq))
     }
 
+    /// The last turn before the end: takes what was read from standard input, for nobody can read
+    /// it again. `read` is false while the store is full.
+    pub(super) fn last_turn(&mut self, read: bool) -> Result<(Turn, Option<Seq>), StoreError> {
+        if read && self.stdin.is_some() {
+            self.drain_stdin();
+        }
+        self.turn(false)
+    }
+
+    fn drain_stdin(&mut self) {
+        while let Some(stdin) = &mut self.stdin {
+            stdin.close();
+            // What the thread holds comes as soon as there is room for it.
+            if !stdin.wait(COMMIT_EVERY) {
+                return;
+            }
+            let now = self.clock.now();
+            if let Some(block) = self.next_of_stdin(now) {
+                self.take(block, now);
+            }
+        }
+    }
+
+    /// An old log comes through standard input. It may pause, which does not mean that nothing
+    /// happened after its last line: the clock of rules stays where it is.
+    fn awaits_old_lines(&self) -> bool {
+        self.stdin_is_late && self.stdin().is_some_and(|(_, ended)| !ended)
+    }
+
     /// Reads until a commit is due; true when there may be more.
     fn read_blocks(&mut self) -> bool {
         let started = self.clock.now();
-        let mut bytes = 0;
-        while let Some(block) = self.next_block() {
-            bytes += block.bytes.len() as u64;
+        let (mut bytes, mut piped) = (0, false);
+        loop {
             let now = self.clock.now();
-            self.take(block, now);
-            if COMMIT_BYTES <= bytes || COMMIT_EVERY <= now.since(started) {
+            let passed = now.since(started);
+            if COMMIT_BYTES <= bytes || (0 < bytes && COMMIT_EVERY <= passed) {
                 return true;
             }
+            if let Some(block) = self.next_block(now) {
+                bytes += block.bytes.len() as u64;
+                piped |= block.generation == stdin::GENERATION;
+                self.take(block, now);
+                continue;
+            }
+            // What is on its way through a pipe may as well be in the same commit.
+            let left = Period(COMMIT_EVERY.ms().saturating_sub(passed.ms()));
+            if !piped || !self.stdin.as_mut().is_some_and(|stdin| stdin.wait(left)) {
+                return false;
+            }
         }
-        false
     }
 
     /// The next block of the generation whose lines are the oldest.
-    fn next_block(&mut self) -> Option<Block> {
-        let mut ready = self.follower.ready();
-        ready
-            .sort_by_key(|one| self.last_times.get(&one.generation.0).copied().unwrap_or_default());
-        let first = ready.first()?;
-        let buffer = std::mem::take(&mut self.buffer);
-        self.follower.read_from(first.generation, buffer)
+    fn next_block(&mut self, now: Timestamp) -> Option<Block> {
+        let last_time = |id: GenerationId| self.last_times.get(&id.0).copied().unwrap_or_default();
+        let ready = self.follower.ready();
+        let oldest = ready.iter().map(|one| one.generation).min_by_key(|id| last_time(*id));
+        let piped = self.stdin.as_mut().is_some_and(Stdin::is_ready);
+        match oldest {
+            Some(oldest) if !piped || last_time(oldest) < last_time(stdin::GENERATION) => {
+                let buffer = std::mem::take(&mut self.buffer);
+                self.follower.read_from(oldest, buffer)
+            }
+            _ => self.next_of_stdin(now),
+        }
+    }
+
+    fn next_of_stdin(&mut self, now: Timestamp) -> Option<Block> {
+        let block = self.stdin.as_mut()?.take(now)?;
+        Some(Block { source: self.formats.len() - 1, ..block })
     }
 
     /// Reads the lines of a block.
@@ -255,6 +336,9 @@ impl Pipeline {
         (frame.first_time, frame.last_time) = span.unwrap_or_default();
         frame.lines = self.batch.len() as u64;
         self.last_times.insert(frame.generation, frame.last_time);
+        if block.generation == stdin::GENERATION {
+            self.stdin_is_late = span.is_some_and(|(_, last)| last.plus(BACKLOG) < now);
+        }
         let reading = self.readings.entry(block.source).or_default();
         reading.lines += frame.lines;
         reading.last_event = reading.last_event.max(span.map(|(_, last)| last));
@@ -304,11 +388,13 @@ impl Pipeline {
         let alerts = self.alerts.iter();
         let outbox: Vec<NewMessage> =
             alerts.filter_map(|alert| notify::enqueue(alert, &self.mail, now)).collect();
-        let generations: Vec<(u64, String)> = changes
+        let mut generations: Vec<(u64, String)> = changes
             .changed
             .iter()
             .map(|one| (one.id.0, serde_json::to_string(one).expect("a position is JSON")))
             .collect();
+        let piped = self.frames.iter().rfind(|one| one.generation == stdin::GENERATION.0);
+        generations.extend(piped.map(|one| (one.generation, stdin::state(one.to))));
         let expired: Vec<u64> = changes.forgotten.iter().map(|id| id.0).collect();
         let hours = self.hours.records(&self.store)?;
         let commit = Commit {

@@ -35,7 +35,7 @@ pub use mail::{
     Letter, RenderedMail, render, render_backfill, render_letter, render_storm, render_test,
 };
 pub use mailer::{Action, Input, Mailer, MailerLimits, Parcel, Pending, Sent};
-pub use outbox::{Dispatcher, enqueue, enqueue_letter};
+pub use outbox::{Dispatcher, Fate, Observer, enqueue, enqueue_letter};
 pub use probe::notify_test;
 pub use smtp::{Outcome, SendError, Step, StepKind};
 pub use transport::{Receipt, Transport};

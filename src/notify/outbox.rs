@@ -75,6 +75,22 @@ enum Content {
     Letter(Letter),
 }
 
+/// What became of messages.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Fate {
+    /// Somebody has taken them.
+    Sent,
+    /// A try failed; another follows.
+    Failed,
+    /// They were given up.
+    Expired,
+    /// The limit per hour held them back, and somebody has taken the mail that lists them.
+    RateLimited,
+}
+
+/// Hears what became of how many messages, as it happens.
+pub type Observer = Box<dyn Fn(Fate, usize) + Send>;
+
 /// The task that empties the outbox.
 pub struct Dispatcher {
     reader: StoreReader,
@@ -82,12 +98,14 @@ pub struct Dispatcher {
     context: MailContext,
     clock: Arc<dyn Clock>,
     mailer: Mailer,
+    observer: Observer,
     /// Taken by the server and not yet marked, because the store refused: never to be sent again.
     unmarked: Vec<i64>,
 }
 
 impl Dispatcher {
-    /// Goes on with the counts of the last hour that the store has kept.
+    /// Goes on with the counts of the last hour that the store has kept, and tries at once what
+    /// waits for another attempt.
     pub fn new(
         reader: StoreReader,
         transport: Transport,
@@ -98,10 +116,19 @@ impl Dispatcher {
     ) -> Result<Self, MailError> {
         let state = reader.cursor(CHANNEL)?.map(|cursor| cursor.state).unwrap_or_default();
         let sent: Sent = serde_json::from_str(&state).unwrap_or_default();
+        reader.outbox_retry(CHANNEL, clock.now())?;
         let limits =
             MailerLimits { max_per_hour: config.max_per_hour, retry_for: config.retry_for };
         let mailer = Mailer::new(limits, sent, chance);
-        Ok(Self { reader, transport, context, clock, mailer, unmarked: Vec::new() })
+        let observer: Observer = Box::new(|_, _| ());
+        Ok(Self { reader, transport, context, clock, mailer, observer, unmarked: Vec::new() })
+    }
+
+    /// Tells `observer` what becomes of messages.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Observer) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// Sends what is due, now and whenever `wake` rings, until `shutdown`; a mail on its way then
@@ -186,6 +213,7 @@ impl Dispatcher {
                     let alert = visible(&message.alert_id, 80);
                     tracing::error!(%alert, %error, "a message in the outbox cannot be read and is given up");
                     self.reader.outbox_expired(message.id, now, &format!("unreadable: {error}"))?;
+                    (self.observer)(Fate::Expired, 1);
                 }
             }
         }
@@ -205,6 +233,9 @@ impl Dispatcher {
             Ok(receipt) => {
                 self.unmarked.extend_from_slice(parcel.ids());
                 self.accept(&mail, &receipt, now);
+                let held_back = matches!(parcel, Parcel::Storm(_));
+                let fate = if held_back { Fate::RateLimited } else { Fate::Sent };
+                (self.observer)(fate, parcel.ids().len());
                 self.mark_sent(now)?;
                 self.save_counts(now)
             }
@@ -236,6 +267,7 @@ impl Dispatcher {
         let own_recipients = parcel.ids().iter().all(letter) && error.step == StepKind::Recipient;
         let blocks_all = error.blocks_all() && !own_recipients;
         self.mailer.note(now, Input::Failed { blocks_all });
+        (self.observer)(Fate::Failed, parcel.ids().len());
         let failures = self.mailer.failures();
         for id in parcel.ids() {
             let attempts = waiting.get(id).map_or(0, |(message, _)| message.attempts);
@@ -264,6 +296,7 @@ impl Dispatcher {
             let last = waiting.get(id).and_then(|(message, _)| message.last_error.clone());
             let reason = last.unwrap_or_else(|| "it waited for too long".to_owned());
             self.reader.outbox_expired(*id, now, &reason)?;
+            (self.observer)(Fate::Expired, 1);
         }
         tracing::error!(
             count = ids.len(),

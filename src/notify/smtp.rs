@@ -517,7 +517,7 @@ fn fix(step: StepKind, text: &str, server: &Server) -> String {
         StepKind::Connect => {
             return format!("a firewall may stop connections to port {port}; check `mail.smtp`");
         }
-        StepKind::Tls if has("UnknownIssuer") => {
+        StepKind::Tls if has("UnknownIssuer") || has("BadSignature") => {
             "nobody this machine trusts signed the certificate; name the CA's PEM file in \
              `mail.ca_file`"
         }

@@ -217,7 +217,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn safe_text_is_bounded_and_holds_nothing_hidden(text in any::<String>(), max in 1usize..60) {
+        fn safe_text_is_bounded_and_holds_nothing_hidden(
+            text in any::<String>(), max in 1usize..60,
+        ) {
             let shown = visible(&text, max);
             prop_assert!(shown.chars().count() <= max);
             let shown = defanged(&shown);

@@ -217,9 +217,11 @@ impl Place {
     }
 
     /// `NAME` becomes `NAME.1`, that becomes `NAME.2`, and the last one goes. Each step replaces
-    /// one name in one go, so a crash between two leaves a gap and loses nothing.
+    /// one name in one go, so a crash between two leaves a gap and loses nothing; the next
+    /// rotation moves only what stands before the gap.
     fn rotate(&self) -> Result<(), SinkError> {
-        for number in (0..self.keep).rev() {
+        let free = (1..=self.keep).find(|number| !self.numbered(*number).exists());
+        for number in (0..free.unwrap_or(self.keep)).rev() {
             match fs::rename(self.numbered(number), self.numbered(number + 1)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => (),
                 renamed => renamed.map_err(|source| self.error("rename", source))?,

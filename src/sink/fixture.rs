@@ -128,6 +128,7 @@ impl Bench {
             chance: Box::new(AtOnce),
             status: status.clone(),
             stop,
+            grace: crate::units::Period::from_secs(5),
         };
         task.run().await.expect("a store that can be read");
         status

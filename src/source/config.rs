@@ -25,9 +25,6 @@ pub struct SourceConfig {
     /// Log format as the web server's configuration writes it.
     pub log_format: Option<String>,
 
-    /// Kind of server that writes the log, such as `nginx` or `apache`.
-    pub server: Option<String>,
-
     /// Site the log belongs to, where its lines do not say.
     pub site: Option<String>,
 

@@ -73,7 +73,15 @@ pub fn open_input(path: &Path) -> Result<Box<dyn Read + Send>, InputError> {
 const MAGIC_BYTES: usize = 6;
 
 fn open_error(path: &Path, source: io::Error) -> InputError {
-    let fix = super::status::Unreadable::new(path, &source).fix;
+    // Nobody looks again, unlike for a file that is followed, and any user may have asked.
+    let fix = match source.kind() {
+        io::ErrorKind::NotFound => "check the name",
+        io::ErrorKind::PermissionDenied => {
+            "let this user read it (on Debian: usermod -aG adm USER), or use sudo"
+        }
+        io::ErrorKind::IsADirectory => "name the files in it, such as `/var/log/nginx/*.log`",
+        _ => "check the disk and the file",
+    };
     InputError::Open { path: path.to_owned(), fix, source }
 }
 
@@ -115,7 +123,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_file_and_the_fix() {
         let error = open_input(Path::new("/nowhere/a.log")).map(|_| ()).expect_err("no file");
-        assert!(error.to_string().contains("/nowhere/a.log; check the path"), "{error}");
+        assert!(error.to_string().contains("/nowhere/a.log; check the name"), "{error}");
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), b"BZh91AY&SY").expect("written");
         let error = open_input(file.path()).map(|_| ()).expect_err("bzip2");

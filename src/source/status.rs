@@ -114,7 +114,7 @@ impl fmt::Display for Notice {
             NoticeKind::Lost { reason: None, known_bytes } => write!(
                 f,
                 "{path} is gone and was not found under another name: {known_bytes} bytes or more \
-                 were not read; if it was compressed, run `gatewatch backfill` on the archive",
+                 were not read; if it was compressed, `gatewatch scan` reads the archive",
             ),
             NoticeKind::Missed => {
                 write!(f, "{path} was rotated away before it was seen; reading it now")
@@ -125,7 +125,7 @@ impl fmt::Display for Notice {
                  appending",
             ),
             NoticeKind::Compressed => {
-                write!(f, "{path} is compressed and not followed; use `gatewatch backfill`")
+                write!(f, "{path} is compressed and not followed; `gatewatch scan` reads it")
             }
             NoticeKind::TooManyFiles { max_files } => write!(
                 f,

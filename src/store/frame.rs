@@ -14,7 +14,7 @@ use crate::units::Timestamp;
 
 /// Most bytes in a frame: what a damaged or forged row can make us allocate.
 ///
-/// Sources cut blocks of at most 1 MiB and a commit holds 16 MiB, so nothing real comes near.
+/// Sources cut blocks of at most 1 MiB and a commit holds 8 MiB, so nothing real comes near.
 pub const FRAME_BYTES_MAX: usize = 64 << 20;
 
 /// Chosen by CPU time, as lines are compressed once and mostly deleted soon.

@@ -180,6 +180,17 @@ impl StoreReader {
         Ok(())
     }
 
+    /// Makes what waits after a failed attempt due at `now`: for a start, before which somebody
+    /// may have mended what was wrong. What was put off for another reason stays put off.
+    pub fn outbox_retry(&self, channel: &str, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET due = ?2
+                   WHERE state = 'waiting' AND channel = ?1 AND due > ?2 AND attempts > 0";
+        self.db.run("mark messages", |conn| {
+            conn.prepare_cached(sql)?.execute(params![channel, now])
+        })?;
+        Ok(())
+    }
+
     /// How many messages wait, were sent, were given up.
     pub fn outbox_counts(&self) -> Result<OutboxCounts, StoreError> {
         let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'),
@@ -276,6 +287,21 @@ mod tests {
         bench.reader.outbox_failed(1, &long, later).expect("mark");
         let waiting = bench.reader.outbox_due("mail", later, 10).expect("read");
         assert_eq!(Some(ERROR_BYTES_MAX), waiting[0].last_error.as_ref().map(String::len));
+    }
+
+    #[test]
+    fn a_start_tries_at_once_what_failed_and_leaves_what_was_put_off() {
+        let bench = Bench::new();
+        let later = NOW.plus_ms(60_000);
+        bench.reader.outbox_add(&message("failed", NOW), NOW).expect("add");
+        bench.reader.outbox_add(&message("put off", later), NOW).expect("add");
+        bench.reader.outbox_failed(1, "the server said 421", later).expect("mark");
+        bench.reader.outbox_retry("pager", NOW).expect("mark");
+        assert_eq!(Vec::<String>::new(), due(&bench.reader, NOW));
+        bench.reader.outbox_retry("mail", NOW).expect("mark");
+        assert_eq!(vec!["failed"], due(&bench.reader, NOW));
+        let waiting = bench.reader.outbox_due("mail", NOW, 10).expect("read");
+        assert_eq!(1, waiting[0].attempts);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod apache;
 mod apache_error;
 mod auth;
 mod capture;
+mod combined;
 mod lighttpd_error;
 mod nginx;
 mod nginx_error;

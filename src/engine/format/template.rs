@@ -9,6 +9,7 @@
 //! other end is tried (`Template::search`), so that nobody hides a request behind a name.
 
 use super::capture::{Applier, Capture, TimeForm, Unit};
+use super::combined;
 use super::{Context, Miss};
 use crate::engine::batch::{Field, Module, Writer};
 
@@ -63,6 +64,8 @@ pub struct Template {
     applier: Applier,
     /// Columns behind the last step are kept, not refused.
     trailing: bool,
+    /// It is `combined`: nearly every line of it can be read by [`combined::locate`].
+    is_combined: bool,
 }
 
 /// Start and end of each value.
@@ -112,7 +115,9 @@ impl Template {
             step.end = end_of(&step.capture, before, &step.literal);
             before = &step.literal;
         }
-        Ok(Self { name, head: head.into(), steps, applier, trailing })
+        let is_combined = head.is_empty()
+            && steps.iter().map(|step| &*step.literal).eq(combined::LITERALS.iter().copied());
+        Ok(Self { name, head: head.into(), steps, applier, trailing, is_combined })
     }
 
     /// How many values it reads; of two templates that fit, the one that reads more is meant.
@@ -187,6 +192,17 @@ impl Template {
 
     /// Finds where each value starts and ends; answers where the template ends.
     fn locate(&self, line: &[u8], values: &mut Values) -> Option<usize> {
+        if self.is_combined
+            && let Some(located) = combined::locate(line)
+        {
+            values[..located.len()].copy_from_slice(&located);
+            return Some(line.len());
+        }
+        self.locate_each(line, values)
+    }
+
+    /// The same step by step.
+    fn locate_each(&self, line: &[u8], values: &mut Values) -> Option<usize> {
         if !line.starts_with(&self.head) {
             return None;
         }
@@ -389,6 +405,32 @@ mod tests {
 
     use super::super::testing::read;
     use super::super::{Format, Miss};
+
+    proptest! {
+        /// The short way through `combined` finds the values where the steps find them, or gives up.
+        #[test]
+        fn the_short_way_and_the_steps_agree(
+            line in super::super::testing::mutated(&[concat!(
+                "192.0.2.7 - - [20/Nov/2026:07:46:41 +0000] \"GET /a?b=c HTTP/1.1\" 200 1234 ",
+                "\"https://www.example.org/\" \"Mozilla/5.0 (X11; Linux x86_64)\"",
+            )]),
+        ) {
+            let Ok(Format::Template(template)) = Format::named("combined") else { unreachable!() };
+            if let Some(short) = super::combined::locate(&line) {
+                let mut values = [(0, 0); super::MAX_CAPTURES];
+                let rest = template.locate_each(&line, &mut values);
+                prop_assert_eq!(Some(line.len()), rest);
+                prop_assert_eq!(&short[..], &values[..short.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_short_way_is_taken() {
+        let line =
+            br#"192.0.2.7 - - [20/Nov/2026:07:46:41 +0000] "GET / HTTP/1.1" 200 12 "-" "curl""#;
+        assert!(super::combined::locate(line).is_some());
+    }
 
     /// How nginx writes what a client sent.
     fn nginx_escaped(text: &[u8]) -> String {

@@ -1,3 +1,8 @@
+//! The dispatcher between a real store and a mail server that plays a part.
+//!
+//! Invariant: time moves only when a test moves it, so each test says when a mail leaves.
+
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -23,6 +28,8 @@ struct Bench {
     server: SmtpServer,
     config: MailConfig,
     clock: Arc<Hand>,
+    /// What the observer has heard.
+    fates: Arc<Mutex<HashMap<Fate, usize>>>,
 }
 
 impl Bench {
@@ -31,7 +38,8 @@ impl Bench {
         let store = Store::open(dir.path()).expect("a store");
         let server = SmtpServer::start(rules);
         let config = MailConfig { max_per_hour: 3, ..server.config("") };
-        Self { dir, store, server, config, clock: Arc::new(Hand(Mutex::new(samples::START))) }
+        let clock = Arc::new(Hand(Mutex::new(samples::START)));
+        Self { dir, store, server, config, clock, fates: Arc::default() }
     }
 
     fn reader(&self) -> StoreReader {
@@ -40,6 +48,7 @@ impl Bench {
 
     /// A dispatcher as after a start of the program.
     fn dispatcher(&self) -> Dispatcher {
+        let fates = Arc::clone(&self.fates);
         let transport = Transport::new(&self.config, None)
             .expect("a transport")
             .with_timeout(Duration::from_millis(400));
@@ -52,6 +61,16 @@ impl Bench {
             Box::new(Seeded::new(5)),
         )
         .expect("a dispatcher")
+        .observed_by(Box::new(move |fate, count| {
+            *fates.lock().expect("not poisoned").entry(fate).or_default() += count;
+        }))
+    }
+
+    /// How many messages met which end, or failed tries.
+    fn heard(&self) -> [usize; 4] {
+        let fates = self.fates.lock().expect("not poisoned");
+        [Fate::Sent, Fate::Failed, Fate::Expired, Fate::RateLimited]
+            .map(|fate| fates.get(&fate).copied().unwrap_or_default())
     }
 
     fn move_clock(&self, seconds: u64) {
@@ -158,6 +177,7 @@ async fn a_storm_is_told_in_one_mail_and_each_alert_is_marked() {
     assert_eq!(4, subjects.len());
     assert_eq!("[gatewatch] STORM: 6 more alerts, 6 high", subjects[3]);
     assert_eq!(9, bench.reader().outbox_counts().expect("counts").sent);
+    assert_eq!([3, 0, 0, 6], bench.heard());
     // The count of the hour survives a restart.
     bench.fire(10, |_| ());
     let until = bench.dispatcher().drain().await.expect("held back");
@@ -192,6 +212,7 @@ async fn an_alert_that_waited_too_long_is_given_up() {
     dispatcher.drain().await.expect("given up");
     let counts = bench.reader().outbox_counts().expect("counts");
     assert_eq!((0, 0, 1), (counts.waiting, counts.sent, counts.expired));
+    assert_eq!([0, 1, 1, 0], bench.heard());
 }
 
 #[tokio::test]
@@ -245,6 +266,7 @@ async fn a_message_nobody_can_read_does_not_block_the_others() {
     bench.dispatcher().drain().await.expect("sent");
     let counts = bench.reader().outbox_counts().expect("counts");
     assert_eq!((0, 1, 1), (counts.waiting, counts.sent, counts.expired));
+    assert_eq!([1, 0, 1, 0], bench.heard());
 }
 
 #[tokio::test]

@@ -1,3 +1,7 @@
+//! The test mail against a mail server that fails at each step in turn.
+//!
+//! Invariant: the steps before the failing one are done, those after it are skipped.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,0 +1,273 @@
+//! The daemon as its operator meets it: files that come and go, a second start, a port that is
+//! taken, a full disk, a stop.
+
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+#[path = "support/http.rs"]
+mod http;
+mod support;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use gatewatch::store::StoreReader;
+use gatewatch::units::Period;
+use http::{Pages, try_get};
+use support::{Place, Running, clf, each_once, now, open_log, until};
+
+/// Appends requests `from..to` to a log.
+#[track_caller]
+fn write(path: &Path, requests: std::ops::Range<u32>) {
+    let time = clf(now());
+    let line = |n| format!("192.0.2.8 - - [{time}] \"GET /{n} HTTP/1.1\" 200 9 \"-\" \"-\"\n");
+    let lines: String = requests.map(line).collect();
+    open_log(path).write_all(lines.as_bytes()).expect("the log is written");
+}
+
+/// A `[[source]]` called `site`.
+fn source(path: &Path) -> String {
+    format!("[[source]]\nname = \"site\"\npath = {path:?}\n")
+}
+
+/// The requests `0..count` arrived, each once.
+#[track_caller]
+fn check_events(place: &Place, count: u32) {
+    let paths = place.sunk();
+    let paths = paths.iter().map(|event| event["url"]["path"].as_str().expect("a path"));
+    let found = each_once("events", paths);
+    let missing = (0..count).find(|n| !found.contains_key(format!("/{n}").as_str()));
+    assert_eq!((None, count as usize), (missing, found.len()));
+}
+
+/// The daemon refuses to start: its exit code, and what it says, which holds each of `words`.
+#[track_caller]
+fn check_refused(code: i32, answer: (ExitStatus, String, String), words: &[&str]) {
+    let (status, _, errors) = answer;
+    assert_eq!(Some(code), status.code(), "{errors}");
+    for word in words {
+        assert!(errors.contains(word), "no `{word}` in: {errors}");
+    }
+}
+
+#[test]
+fn a_new_file_is_found_within_two_seconds() {
+    let place = Place::new();
+    fs::create_dir_all(place.log("a/b")).expect("directories");
+    place.configure(&source(&place.log("**/*access*.log")));
+    write(&place.log("access.log"), 0..3);
+    let mut daemon = place.run(&[]);
+    place.until_delivered(3);
+    for (round, name) in ["access2.log", "a/b/c/access.log", "a/x-access.log"].iter().enumerate() {
+        let path = place.log(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("directories");
+        let from = 3 + 2 * round as u32;
+        let before = now();
+        write(&path, from..from + 2);
+        place.until_delivered(u64::from(from) + 2);
+        let took = now().since(before);
+        assert!(took <= Period::from_secs(2), "{name}: {took}");
+    }
+    assert!(daemon.stops().success(), "{}", daemon.words());
+    check_events(&place, 9);
+}
+
+/// `gatewatch run` on a machine without logs. Where this one has some, they are hidden from it.
+fn run_without_logs(place: &Place) -> Option<Running> {
+    let program = env!("CARGO_BIN_EXE_gatewatch");
+    let mut command = if gatewatch::config::discover().is_empty() {
+        Command::new(program)
+    } else {
+        let hide = ["--mount", "--", "sh", "-c", "mount -t tmpfs none /var/log && exec \"$0\" run"];
+        let mut probe = Command::new("unshare");
+        probe.args(["--mount", "--", "mount", "-t", "tmpfs", "none", "/var/log"]);
+        let may = probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        let mut command = Command::new("unshare");
+        command.args(hide).arg(program);
+        may.then_some(command)?
+    };
+    if program == command.get_program() {
+        command.arg("run");
+    }
+    Some(Running::start(command.current_dir(place.path())))
+}
+
+#[test]
+fn without_a_configuration_and_a_readable_log_the_error_says_what_to_do() {
+    let place = Place::new();
+    let has_config = Path::new(gatewatch::config::DEFAULT_PATH).exists();
+    let Some(mut gatewatch) = (!has_config).then(|| run_without_logs(&place)).flatten() else {
+        eprintln!("skipped: this machine has a configuration, or logs that cannot be hidden");
+        return;
+    };
+    let status = gatewatch.ends();
+    let errors = gatewatch.words();
+    assert!(!status.success(), "{errors}");
+    for words in ["there is no log to watch", "/var/log/nginx", "[[source]]", "usermod -aG adm"] {
+        assert!(errors.contains(words), "no `{words}` in: {errors}");
+    }
+    assert!(!place.path().join("gatewatch-data").exists(), "a refused start leaves nothing behind");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_state_is_refused() {
+    let place = Place::new();
+    place.configure(&source(&place.log("access.log")));
+    let mut first = place.run(&[]);
+    Pages::of(&mut first);
+    let state = place.state().display().to_string();
+    for arguments in [&[][..], &["--once"]] {
+        check_refused(69, place.ask(&["run"], arguments), &[&state, "another"]);
+    }
+    write(&place.log("access.log"), 0..5);
+    place.until_delivered(5);
+    assert!(first.stops().success(), "{}", first.words());
+    let (status, _, errors) = place.ask(&["run"], &["--once"]);
+    assert!(status.success(), "{errors}");
+}
+
+#[test]
+fn a_port_in_use_is_refused_with_the_way_out() {
+    let (one, two) = (Place::new(), Place::new());
+    one.configure(&source(&one.log("access.log")));
+    let mut first = one.run(&[]);
+    let address = Pages::of(&mut first).address().to_owned();
+    two.configure(&source(&two.log("access.log")));
+    let config = two.path().join("gatewatch.toml");
+    let text = fs::read_to_string(&config).expect("the configuration");
+    fs::write(&config, text.replace("127.0.0.1:0", &address)).expect("the configuration");
+    let words = [address.as_str(), "is in use", "ss -ltnp", "serve.listen"];
+    check_refused(69, two.ask(&["run"], &[]), &words);
+    // From cron there is no listener, so nothing is in the way.
+    assert!(two.ask(&["run"], &["--once"]).0.success());
+}
+
+#[test]
+fn readiness_names_the_source_that_is_gone_and_is_green_again_with_it() {
+    let place = Place::new();
+    let log = place.log("access.log");
+    place.configure(&source(&log));
+    let mut daemon = place.run(&[]);
+    let pages = Pages::of(&mut daemon);
+    pages.until_ready(false, "no file matches");
+    write(&log, 0..2);
+    pages.until_ready(true, "source site");
+    // A directory in place of a log cannot be read by anybody, root included.
+    fs::rename(&log, place.log("old.log")).expect("renamed");
+    fs::create_dir(&log).expect("a directory");
+    pages.until_ready(false, "source site");
+    let (_, body) = try_get(pages.address(), "/readyz").expect("an answer");
+    assert!(body.contains("directory"), "{body}");
+    let health = try_get(pages.address(), "/healthz").expect("an answer");
+    assert_eq!((200, "ok"), (health.0, health.1.trim()), "alive, only not ready");
+    fs::remove_dir(&log).expect("removed");
+    write(&log, 2..4);
+    pages.until_ready(true, "source site");
+    place.until_delivered(4);
+    assert!(daemon.stops().success(), "{}", daemon.words());
+    check_events(&place, 4);
+}
+
+#[test]
+fn a_stop_delivers_what_was_read() {
+    let place = Place::new();
+    place.configure(&source(&place.log("access.log")));
+    let mut daemon = place.run(&[]);
+    daemon.says("delivering");
+    write(&place.log("access.log"), 0..2000);
+    let reader = StoreReader::open(&place.state()).expect("the store is there");
+    until("the first line", || (0 < reader.ledger().ok()?.lines).then_some(()));
+    assert!(daemon.stops().success(), "{}", daemon.words());
+    let stored = reader.ledger().expect("the ledger").lines;
+    assert_eq!(stored, place.sunk().len() as u64, "what was stored was delivered");
+    assert!(place.ask(&["run"], &["--once"]).0.success());
+    check_events(&place, 2000);
+}
+
+#[test]
+fn a_run_from_cron_reads_nothing_twice() {
+    let place = Place::new();
+    let log = place.log("access.log");
+    place.configure(&source(&log));
+    write(&log, 0..10);
+    let once = |lines: &str| {
+        let (status, _, errors) = place.ask(&["run"], &["--once"]);
+        assert!(status.success() && errors.contains(lines), "no `{lines}` in: {errors}");
+    };
+    once("10 lines read");
+    once("0 lines read");
+    // An unfinished line waits for the next run.
+    open_log(&log).write_all(b"192.0.2.8 - - [").expect("the log is written");
+    once("0 lines read");
+    let rest = format!("{}] \"GET /10 HTTP/1.1\" 200 9 \"-\" \"-\"\n", clf(now()));
+    open_log(&log).write_all(rest.as_bytes()).expect("the log is written");
+    fs::rename(&log, place.log("access.log.1")).expect("rotated");
+    write(&log, 11..15);
+    once("5 lines read");
+    let (status, text, errors) = place.ask(&["run"], &["--once", "--quiet"]);
+    assert!(status.success() && text.is_empty() && errors.is_empty(), "{text}{errors}");
+    check_events(&place, 15);
+    assert_eq!(Some(15), place.report()["quality"]["lines"].as_u64(), "lines in the report");
+}
+
+/// A small file system of its own, unmounted when this value goes.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Nothing where this user may not mount one.
+    fn mount(path: PathBuf) -> Option<Self> {
+        fs::create_dir(&path).expect("a mount point");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&path);
+        let done = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        done.then_some(Self(path))
+    }
+
+    /// Takes all the space that is left.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("ballast")).expect("a file");
+        while file.write_all(&[1; 4096]).is_ok() {}
+        while file.write_all(&[1]).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("ballast")).expect("removed");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily, for a daemon that is being killed may still hold files there.
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn a_full_disk_turns_readiness_red_and_loses_nothing() {
+    let place = Place::new();
+    let Some(disk) = SmallDisk::mount(place.state()) else {
+        eprintln!("skipped: this user cannot mount a small file system");
+        return;
+    };
+    let log = place.log("access.log");
+    place.configure(&source(&log));
+    write(&log, 0..100);
+    let mut daemon = place.run(&[]);
+    let pages = Pages::of(&mut daemon);
+    place.until_delivered(100);
+    pages.until_ready(true, "store");
+    disk.fill();
+    write(&log, 100..3000);
+    pages.until_ready(false, "store");
+    let (_, body) = try_get(pages.address(), "/readyz").expect("an answer");
+    assert!(body.contains("full") || body.contains("space"), "{body}");
+    write(&log, 3000..3100);
+    assert!(!daemon.ends_within(Duration::from_millis(1500)), "{}", daemon.words());
+    disk.free();
+    pages.until_ready(true, "store");
+    place.until_delivered(3100);
+    assert!(daemon.stops().success(), "{}", daemon.words());
+    check_events(&place, 3100);
+}

@@ -1,0 +1,76 @@
+//! gatewatch between real programs: web servers that write its logs, and the programs that take
+//! what it makes of them.
+//!
+//! Each test looks for its peer on the `PATH` and among the system's daemons. One that is not
+//! installed is skipped with a word, or fails the test where `GATEWATCH_REQUIRE_PEERS` is 1.
+//! A peer runs under its own configuration on a loopback port of its own; nothing of the machine's
+//! services is touched.
+
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+#[path = "support/http.rs"]
+mod http;
+mod support;
+
+#[path = "peers/apache.rs"]
+mod apache;
+#[path = "peers/nginx.rs"]
+mod nginx;
+#[path = "peers/prometheus.rs"]
+mod prometheus;
+#[path = "peers/rsyslog.rs"]
+mod rsyslog;
+#[path = "peers/scrape.rs"]
+mod scrape;
+#[path = "peers/smtp.rs"]
+mod smtp;
+#[path = "peers/web.rs"]
+mod web;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Directories of daemons that an ordinary user's `PATH` does not have.
+const DAEMONS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+
+/// The peer `name`; nothing when the test is to be skipped.
+#[track_caller]
+fn peer(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(std::env::split_paths(DAEMONS));
+    let found = directories.map(|directory| directory.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        skip(&format!("{name} is not installed"));
+    }
+    found
+}
+
+/// Says that a test is skipped; fails it where all peers must be there.
+#[track_caller]
+fn skip(reason: &str) {
+    let required = std::env::var_os("GATEWATCH_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(!required, "{reason}");
+    eprintln!("skipped: {reason}");
+}
+
+/// A loopback port that is free now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// Runs a program to its end; the answer is its standard output.
+#[track_caller]
+fn output(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {errors}", output.status);
+    String::from_utf8(output.stdout).expect("the answer is UTF-8")
+}
+
+/// A file beside the tests of the peers.
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
+}
