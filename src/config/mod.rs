@@ -189,6 +189,10 @@ impl Config {
             let hint = "write a name such as `Europe/Berlin` or `UTC`";
             problems.push(Problem::new(&key("timezone"), reason, hint));
         }
+        if source.is_stdin() && self.sources[..index].iter().any(SourceConfig::is_stdin) {
+            let reason = "standard input is read by another source already";
+            problems.push(Problem::new(&key("path"), reason, "keep one of them"));
+        }
         if self.sources[..index].iter().any(|other| other.id() == source.id()) {
             let reason = format!("two sources are called `{}`", source.id());
             problems.push(Problem::new(&key("name"), reason, "give each a `name` of its own"));

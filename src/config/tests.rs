@@ -73,3 +73,11 @@ fn a_single_bracket_where_two_are_needed_is_explained() {
         &["gatewatch.toml:1: source: there may be several of these"],
     );
 }
+
+#[test]
+fn standard_input_can_be_read_once_only() {
+    check(
+        "[[source]]\npath = \"-\"\n[[source]]\npath = \"-\"\nname = \"again\"\n",
+        &["source[1].path: standard input is read by another source already"],
+    );
+}

@@ -394,8 +394,9 @@ fn why(alert: &Alert) -> String {
 fn silence(alert: &Alert) -> String {
     match alert.state {
         AlertState::Firing => format!(
-            "No further mail comes about this until it is over. If it is expected: raise the \
-             threshold of rule {} in the configuration, or put the client on its allow list.",
+            "No further mail comes about this until it is over. If it is expected: write rule {} \
+             anew in a file of your own ([rules] files), with a higher threshold or a `not` for \
+             this client, or name it in [rules] disable.",
             rule_id(alert)
         ),
         AlertState::Resolved => {

@@ -45,7 +45,7 @@ pub struct Rule {
     pub resolve_after: Period,
     /// The sentence in the mail.
     pub explain: String,
-    /// What to do, in the words of the table in [`advice`].
+    /// What to do, in the words of the table in [`super::advice`].
     pub advise: Vec<String>,
     /// ATT&CK techniques.
     pub attack: Vec<String>,

@@ -1,0 +1,173 @@
+//! The text fields of an event, and the names by which rules, filters and encoders know them.
+//!
+//! To add a field: a variant of [`Field`] and a row in [`FIELDS`].
+
+/// Text fields of an event.
+///
+/// The fields before [`Field::Peer`] are in nearly every line and have a place in each row; the
+/// others are kept in a list of pairs, because most lines have none of them.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Field {
+    /// Client as logged: an address, a host name, or `unix:`.
+    ClientAddress,
+    /// Login name, where the server knows one.
+    User,
+    /// Request method, with its case kept.
+    Method,
+    /// Request target as received, log escaping undone.
+    Target,
+    /// Target up to `?`; percent-encoding kept.
+    Path,
+    /// After the first `?`, without it.
+    Query,
+    /// `1.1`, `2`, …
+    HttpVersion,
+    /// Referer header.
+    Referrer,
+    /// User-Agent header.
+    UserAgent,
+    /// Virtual host or Host header, lower-cased, without its port.
+    Domain,
+    /// Text of an error or login line.
+    Message,
+    /// TCP peer as the server saw it, when the client came from a header.
+    Peer,
+    /// Port of the client.
+    ClientPort,
+    /// X-Forwarded-For (or `Forwarded`) as logged.
+    Forwarded,
+    /// X-Real-IP, CF-Connecting-IP or True-Client-IP as logged.
+    RealIp,
+    /// Address of the server.
+    DestinationIp,
+    /// Port of the server.
+    DestinationPort,
+    /// Host of an absolute target, lower-cased.
+    UrlDomain,
+    /// Its port.
+    UrlPort,
+    /// `http` or `https`.
+    Scheme,
+    /// After `#`, if one was really sent.
+    Fragment,
+    /// Identifier the server gave the request.
+    RequestId,
+    /// Whole request in bytes.
+    RequestBytes,
+    /// Request body in bytes.
+    RequestBodyBytes,
+    /// Whole response in bytes, with headers.
+    ResponseBytes,
+    /// `1.2`, `1.3`.
+    TlsVersion,
+    /// Cipher suite.
+    TlsCipher,
+    /// Server name the client asked for.
+    TlsServerName,
+    /// `AH01617`, `401.1`, …
+    Code,
+    /// Program that wrote an auth or error line.
+    Process,
+    /// Its process id.
+    Pid,
+    /// Its thread id.
+    Tid,
+    /// Machine named in a syslog line.
+    Hostname,
+    /// Service a PAM line speaks of.
+    Service,
+    /// Account that sudo or su changes to.
+    TargetUser,
+    /// Address of the upstream that answered last.
+    UpstreamAddress,
+    /// Its status.
+    UpstreamStatus,
+    /// Its response time in seconds.
+    UpstreamTime,
+    /// How many upstreams were tried.
+    UpstreamAttempts,
+    /// HIT, MISS, …
+    CacheStatus,
+    /// Serial number of the connection.
+    Connection,
+    /// Number of the request on its connection.
+    ConnectionRequests,
+    /// Columns behind those the format knows.
+    Trailing,
+    /// Why a line could not be parsed.
+    Error,
+    /// Name of a label; its value is the pair behind it.
+    LabelName,
+    /// Value of the label named by the pair before it.
+    LabelValue,
+}
+
+/// How many fields have a place in each row.
+pub(super) const HOT: usize = Field::Peer as usize;
+
+/// A field, its ECS name, and whether its value is a number.
+pub struct FieldEntry {
+    /// The field.
+    pub field: Field,
+    /// Name in the Elastic Common Schema, or under `gatewatch.` where ECS has none.
+    pub name: &'static str,
+    /// The value is written as a JSON number.
+    pub numeric: bool,
+}
+
+const fn text(field: Field, name: &'static str) -> FieldEntry {
+    FieldEntry { field, name, numeric: false }
+}
+
+const fn number(field: Field, name: &'static str) -> FieldEntry {
+    FieldEntry { field, name, numeric: true }
+}
+
+/// Every text field with the name by which rules, filters and encoders know it.
+pub const FIELDS: &[FieldEntry] = &[
+    text(Field::ClientAddress, "source.address"),
+    text(Field::User, "user.name"),
+    text(Field::Method, "http.request.method"),
+    text(Field::Target, "url.original"),
+    text(Field::Path, "url.path"),
+    text(Field::Query, "url.query"),
+    text(Field::HttpVersion, "http.version"),
+    text(Field::Referrer, "http.request.referrer"),
+    text(Field::UserAgent, "user_agent.original"),
+    text(Field::Domain, "destination.domain"),
+    text(Field::Message, "message"),
+    text(Field::Peer, "gatewatch.peer.ip"),
+    number(Field::ClientPort, "source.port"),
+    text(Field::Forwarded, "gatewatch.xff_chain"),
+    text(Field::RealIp, "gatewatch.real_ip"),
+    text(Field::DestinationIp, "destination.ip"),
+    number(Field::DestinationPort, "destination.port"),
+    text(Field::UrlDomain, "url.domain"),
+    number(Field::UrlPort, "url.port"),
+    text(Field::Scheme, "url.scheme"),
+    text(Field::Fragment, "url.fragment"),
+    text(Field::RequestId, "http.request.id"),
+    number(Field::RequestBytes, "http.request.bytes"),
+    number(Field::RequestBodyBytes, "http.request.body.bytes"),
+    number(Field::ResponseBytes, "http.response.bytes"),
+    text(Field::TlsVersion, "tls.version"),
+    text(Field::TlsCipher, "tls.cipher"),
+    text(Field::TlsServerName, "tls.client.server_name"),
+    text(Field::Code, "event.code"),
+    text(Field::Process, "process.name"),
+    number(Field::Pid, "process.pid"),
+    number(Field::Tid, "process.thread.id"),
+    text(Field::Hostname, "host.hostname"),
+    text(Field::Service, "service.name"),
+    text(Field::TargetUser, "user.effective.name"),
+    text(Field::UpstreamAddress, "gatewatch.upstream.address"),
+    number(Field::UpstreamStatus, "gatewatch.upstream.status"),
+    number(Field::UpstreamTime, "gatewatch.upstream.response_time_s"),
+    number(Field::UpstreamAttempts, "gatewatch.upstream.attempts"),
+    text(Field::CacheStatus, "gatewatch.cache.status"),
+    number(Field::Connection, "gatewatch.connection.id"),
+    number(Field::ConnectionRequests, "gatewatch.connection.requests"),
+    text(Field::Trailing, "gatewatch.extra"),
+    text(Field::Error, "error.message"),
+];
