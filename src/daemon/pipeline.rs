@@ -412,6 +412,9 @@ impl Pipeline {
                 return Err(error);
             }
         };
+        for id in &expired {
+            self.last_times.remove(id);
+        }
         let turn = Turn {
             lines: self.frames.iter().map(|frame| frame.lines).sum(),
             alerts: self.alerts.len(),

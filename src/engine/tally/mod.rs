@@ -177,6 +177,18 @@ impl SiteTally {
     }
 }
 
+/// The column of each status below 600: looked up for every line.
+const COLUMN_OF: [u8; 600] = {
+    let mut columns = [STATUSES.len() as u8; 600];
+    columns[0] += 1;
+    let mut at = 0;
+    while at < STATUSES.len() {
+        columns[STATUSES[at] as usize] = at as u8;
+        at += 1;
+    }
+    columns
+};
+
 /// A status as it is counted.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum StatusKey {
@@ -198,10 +210,7 @@ impl StatusKey {
     }
 
     fn column(status: u16) -> usize {
-        match status {
-            0 => STATUSES.len() + 1,
-            _ => STATUSES.binary_search(&status).unwrap_or(STATUSES.len()),
-        }
+        usize::from(COLUMN_OF.get(usize::from(status)).copied().unwrap_or(STATUSES.len() as u8))
     }
 
     /// 0 for absent and unknown, else the hundreds.
