@@ -38,6 +38,9 @@ const LINES_MAX: usize = 10;
 const LIST_MAX: usize = 10;
 /// Characters of a subject line.
 const SUBJECT_MAX: usize = 90;
+/// Where a subject was cut. In ASCII, so that no word of it is encoded (RFC 2047) and a mail filter,
+/// a `grep` over `.eml` files and a person all read the same.
+const SUBJECT_CUT: &str = "...";
 /// Alerts that a list names; the rest is counted.
 const ITEMS_MAX: usize = 25;
 
@@ -64,7 +67,7 @@ pub(crate) fn subject(alert: &Alert) -> String {
     place = shortened(&place, over(&place, &title));
     title = shortened(&title, over(&place, &title));
     let colon = if place.is_empty() { "" } else { ": " };
-    cut(&format!("{head}{place}{colon}{title}{tail}"), SUBJECT_MAX)
+    cut(&format!("{head}{place}{colon}{title}{tail}"), SUBJECT_MAX, SUBJECT_CUT)
 }
 
 /// The page of one alert.
@@ -175,7 +178,7 @@ fn footer(context: &MailContext, first: Option<String>) -> Vec<String> {
 fn shortened(text: &str, over: usize) -> String {
     const MIN: usize = 14;
     let len = text.chars().count();
-    cut(text, len.saturating_sub(over).max(MIN))
+    cut(text, len.saturating_sub(over).max(MIN), SUBJECT_CUT)
 }
 
 /// What happened and who did it.

@@ -25,20 +25,21 @@ pub(crate) fn visible(text: &str, chars_max: usize) -> String {
         };
         chars += shown.chars().count();
         if chars_max < chars {
-            return cut(&(out + &shown), chars_max);
+            return cut(&(out + &shown), chars_max, "…");
         }
         out.push_str(&shown);
     }
     out
 }
 
-/// At most `chars_max` characters of `text`, the last one `…` where something was cut.
-pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+/// At most `chars_max` characters of `text`, ending in `mark` where something was cut.
+pub(crate) fn cut(text: &str, chars_max: usize, mark: &str) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(chars_max.saturating_sub(1)).collect();
-    format!("{}…", kept.trim_end())
+    let kept = chars_max.saturating_sub(mark.chars().count());
+    let kept: String = text.chars().take(kept).collect();
+    format!("{}{mark}", kept.trim_end())
 }
 
 /// Characters that move the cursor, turn the writing direction, or leave no trace on the screen.
