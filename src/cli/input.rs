@@ -1,6 +1,7 @@
 //! Options about log files that several commands share.
 
-use std::path::PathBuf;
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ipnet::IpNet;
@@ -8,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::Refused;
 use super::files::Plan;
+use super::output::say;
 use crate::engine::enrich::Enricher;
 use crate::engine::format::{FORMATS, Format};
 use crate::io::{Clock, SystemClock};
@@ -16,6 +18,9 @@ use crate::report::escape::visible;
 /// How log files are read.
 #[derive(Debug, clap::Args)]
 pub(super) struct InputArgs {
+    /// Log files; `-` is standard input
+    #[arg(default_value = "-", hide_default_value = true)]
+    pub(super) files: Vec<PathBuf>,
     /// Format of the lines: auto, or a name from the list below
     #[arg(long, default_value = "auto", value_name = "NAME")]
     format: String,
@@ -40,10 +45,14 @@ pub(super) struct InputArgs {
 }
 
 impl InputArgs {
-    /// The plan for `files`.
-    pub(super) fn plan(&self, files: &[PathBuf]) -> Result<Plan> {
+    /// The plan for the files.
+    pub(super) fn plan(&self) -> Result<Plan> {
+        if self.files.iter().any(|path| path == Path::new("-")) && io::stdin().is_terminal() {
+            // Who forgot to name a file should not wonder why nothing happens.
+            say("Reading standard input. Type or paste log lines, then Ctrl-D; or name log files.");
+        }
         Ok(Plan {
-            paths: files.to_vec(),
+            paths: self.files.clone(),
             format: self.definition()?,
             zone: zone(self.timezone.as_deref())?,
             now: SystemClock.now(),

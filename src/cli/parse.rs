@@ -1,6 +1,5 @@
 //! `gatewatch parse`: log lines to JSON events.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -30,9 +29,6 @@ enum Amount {
     gatewatch parse /var/log/nginx/access.log | jq .source.ip\n  \
     gatewatch parse --log-format '$remote_addr [$time_local] \"$request\" $status' app.log")]
 pub(super) struct Args {
-    /// Log files, or `-`
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
     #[command(flatten)]
     input: InputArgs,
     /// How much of each event
@@ -44,7 +40,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let mut plan = args.input.plan(&args.files)?;
+    let mut plan = args.input.plan()?;
     plan.keep_empty = true;
     let profile = match args.profile {
         Amount::Full => Profile::Full,

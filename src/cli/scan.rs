@@ -32,15 +32,12 @@ enum Form {
 /// Reads log files and says what is in them: totals, statuses, clients, paths, failed log-ins,
 /// and what the rules find, with the lines that prove it.
 ///
-/// The log's own times are the clock. Plain, gzip and Zstandard files; `-` is standard input.
+/// The log's own times are the clock. Plain, gzip and Zstandard files, or standard input when none is named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     gatewatch scan /var/log/nginx/access.log*\n  \
-    zcat old.gz | gatewatch scan --output alerts -")]
+    zcat old.gz | gatewatch scan --output alerts")]
 pub(super) struct Args {
-    /// Log files, or `-`
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
     #[command(flatten)]
     input: InputArgs,
     /// What to print
@@ -49,10 +46,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let plan = args.input.plan(&args.files)?;
+    let plan = args.input.plan()?;
     let enricher = Arc::new(args.input.enricher());
     let mut out = Output::new();
-    let bar = progress_bar(&args.files);
+    let bar = progress_bar(&args.input.files);
     let mut alerts = Vec::new();
     let mut line = Vec::new();
     let seed = Seeded::from_machine().next_u64();
