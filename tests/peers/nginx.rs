@@ -1,9 +1,10 @@
-//! nginx, curl, wrk and logrotate: every request is accounted for, over a rotation.
+//! nginx, curl, wrk, logrotate and Prometheus: every request is accounted for, over a rotation.
 
 use std::fs;
 use std::process::Command;
 
 use super::http::Pages;
+use super::prometheus::Prometheus;
 use super::support::{Place, Running};
 use super::web::{self, Statuses, add, curl, logged, paths};
 use super::{free_port, output, peer};
@@ -70,6 +71,7 @@ fn watch(place: &Place) -> Running {
 fn every_request_to_nginx_is_accounted_for_over_a_rotation() {
     let (Some(nginx), Some(curl_path)) = (peer("nginx"), peer("curl")) else { return };
     let (Some(logrotate), Some(openssl)) = (peer("logrotate"), peer("openssl")) else { return };
+    let Some(prometheus) = peer("prometheus") else { return };
     let place = Place::new();
     let port = free_port();
     write_config(&place, port);
@@ -82,6 +84,8 @@ fn every_request_to_nginx_is_accounted_for_over_a_rotation() {
     let address = format!("127.0.0.1:{port}");
     web::until_listening(&address);
     let mut daemon = watch(&place);
+    let pages = Pages::of(&mut daemon);
+    let prometheus = Prometheus::start(&prometheus, &place, &pages, false);
 
     let base = format!("http://{address}");
     let (mut sent, mut failures) = (Statuses::new(), 0);
@@ -125,6 +129,10 @@ fn every_request_to_nginx_is_accounted_for_over_a_rotation() {
         assert!(count <= &truth[status], "status {status}: {count} sent, {} logged", truth[status]);
     }
     assert_eq!(30, failures);
+    prometheus.until_requests(None, truth.values().sum());
+    for (status, count) in &truth {
+        prometheus.until_requests(Some(*status), *count);
+    }
     web::check(&place, &mut daemon, &truth, failures);
 }
 

@@ -12,20 +12,55 @@ use super::scrape::Metrics;
 use super::support::{Place, Running, clf, now, open_log, until};
 use super::{free_port, peer};
 
-/// The answer of Prometheus's API, once it is one.
-fn api(address: &str, path: &str) -> Option<Value> {
-    let (_, body) = try_get(address, path)?;
-    let answer: Value = serde_json::from_str(&body).ok()?;
-    (answer["status"] == "success").then(|| answer["data"].clone())
+/// A Prometheus that scrapes one daemon each second.
+pub(crate) struct Prometheus {
+    address: String,
+    _server: Running,
 }
 
-/// The value of an expression that has one series.
-fn value(address: &str, expression: &str) -> Option<f64> {
-    let data = api(address, &format!("/api/v1/query?query={expression}"))?;
-    data["result"][0]["value"][1].as_str()?.parse().ok()
+impl Prometheus {
+    /// Starts one from the folder of `place`, which has `rules.yml` when `rules` are to be loaded.
+    pub(crate) fn start(program: &Path, place: &Place, pages: &Pages, rules: bool) -> Self {
+        let rules = if rules { "rule_files: [rules.yml]\n" } else { "" };
+        let config = format!(
+            "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\n{rules}scrape_configs:\n  \
+             - job_name: gatewatch\n    static_configs:\n      - targets: [{:?}]\n",
+            pages.address(),
+        );
+        fs::write(place.path().join("prometheus.yml"), config).expect("prometheus.yml is written");
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new(program);
+        command.current_dir(place.path());
+        command.args(["--config.file=prometheus.yml", "--log.level=warn"]);
+        command.arg("--storage.tsdb.path=tsdb").arg(format!("--web.listen-address={address}"));
+        let server = Running::start(&mut command);
+        let prometheus = Self { address, _server: server };
+        until("a scrape", || (prometheus.value("up")? == 1.0).then_some(()));
+        prometheus
+    }
+
+    /// The answer of its API, once it is one.
+    fn api(&self, path: &str) -> Option<Value> {
+        let (_, body) = try_get(&self.address, path)?;
+        let answer: Value = serde_json::from_str(&body).ok()?;
+        (answer["status"] == "success").then(|| answer["data"].clone())
+    }
+
+    /// The value of an expression that has one series.
+    pub(crate) fn value(&self, expression: &str) -> Option<f64> {
+        let data = self.api(&format!("/api/v1/query?query={expression}"))?;
+        data["result"][0]["value"][1].as_str()?.parse().ok()
+    }
+
+    /// Waits until the requests it knows, of `status` or of all, are `count`.
+    pub(crate) fn until_requests(&self, status: Option<u16>, count: u64) {
+        let labels = status.map_or(String::new(), |status| format!("%7Bstatus=%22{status}%22%7D"));
+        let sum = format!("sum(gatewatch_http_requests_total{labels})");
+        until("every request", || (self.value(&sum)? == count as f64).then_some(()));
+    }
 }
 
-fn write_requests(place: &Place) -> usize {
+fn write_requests(place: &Place) -> u64 {
     let mut log = open_log(&place.log("access.log"));
     let time = clf(now());
     let statuses = [200, 200, 200, 301, 401, 404, 500];
@@ -56,25 +91,12 @@ fn prometheus_counts_what_was_sent() {
     let intervals = rules.lines().filter(|line| !line.trim_start().starts_with("interval:"));
     let rules = intervals.collect::<Vec<_>>().join("\n");
     fs::write(place.path().join("rules.yml"), rules).expect("the rules are written");
-    let config = format!(
-        "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: [rules.yml]\n\
-         scrape_configs:\n  - job_name: gatewatch\n    static_configs:\n      - targets: [{:?}]\n",
-        pages.address(),
-    );
-    fs::write(place.path().join("prometheus.yml"), config).expect("prometheus.yml is written");
-    let address = format!("127.0.0.1:{}", free_port());
-    let mut command = Command::new(prometheus);
-    command.current_dir(place.path()).args(["--config.file=prometheus.yml", "--log.level=warn"]);
-    command.arg("--storage.tsdb.path=tsdb").arg(format!("--web.listen-address={address}"));
-    let _server = Running::start(&mut command);
+    let server = Prometheus::start(&prometheus, &place, &pages, true);
 
-    until("a scrape", || (value(&address, "up")? == 1.0).then_some(()));
-    let all = "sum(gatewatch_http_requests_total)";
-    until("every request", || (value(&address, all)? == sent as f64).then_some(()));
-    let failed = "sum(gatewatch_http_requests_total%7Bstatus=%22401%22%7D)";
-    assert_eq!(Some(100.0), value(&address, failed));
+    server.until_requests(None, sent);
+    server.until_requests(Some(401), 100);
     until("every rule", || {
-        let groups = api(&address, "/api/v1/rules")?;
+        let groups = server.api("/api/v1/rules")?;
         let groups = groups["groups"].as_array()?.clone();
         let rules = groups.iter().flat_map(|group| group["rules"].as_array().into_iter().flatten());
         let rules: Vec<&Value> = rules.collect();
