@@ -12,6 +12,7 @@
 //! Read the modules in this order; each one imports only modules listed above it, and never one
 //! of its own row (`ARCHITECTURE.md` has the table, `tests/tidy.rs` holds the code to it).
 
+pub mod escape;
 pub mod units;
 
 pub mod io;

@@ -16,7 +16,7 @@ use gatewatch::sink::SINKS;
 /// The modules from the bottom up: each may import those of the rows above its own here, and
 /// never a sibling on its row.
 const ROWS: &[&[&str]] = &[
-    &["units"],
+    &["escape", "units"],
     &["io"],
     &["engine", "sample"],
     &["store"],

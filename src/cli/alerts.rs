@@ -7,8 +7,8 @@ use super::config::ConfigArgs;
 use super::output::Output;
 use crate::engine::detect::{Alert, Severity};
 use crate::engine::render::alert::alert_json;
+use crate::escape::visible;
 use crate::io::{Clock as _, SystemClock};
-use crate::report::escape::visible;
 use crate::store::{AlertFilter, StoreReader};
 use crate::units::Period;
 

@@ -25,8 +25,8 @@ use crate::engine::enrich::Enricher;
 use crate::engine::format::{FormatSet, detect};
 use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
+use crate::escape::visible;
 use crate::report::ScannedFile;
-use crate::report::escape::visible;
 use crate::source::{LineBlocks, open_input};
 use crate::units::Timestamp;
 

@@ -12,8 +12,8 @@ use super::files::Plan;
 use super::output::say;
 use crate::engine::enrich::Enricher;
 use crate::engine::format::{FORMATS, Format};
+use crate::escape::visible;
 use crate::io::{Clock, SystemClock};
-use crate::report::escape::visible;
 
 /// How log files are read.
 #[derive(Debug, clap::Args)]

@@ -376,7 +376,7 @@ mod tests {
         let message = formatted(&render(&alert, &samples::context(), alert.at));
         let names: BTreeSet<String> = header_names(&message).into_iter().collect();
         assert!(names.iter().all(|name| HEADERS.contains(&name.as_str())), "{names:?}");
-        let shown = "x\\x0d\\x0aBcc";
+        let shown = "x\\r\\nBcc";
         assert!(message.contains(shown), "{message}");
     }
 

@@ -5,6 +5,7 @@
 
 use jiff::tz::TimeZone;
 
+use crate::escape;
 use crate::units::{Period, Timestamp};
 
 /// `text` as [`visible`] shows it, with its links dead as [`defanged`] makes them.
@@ -12,24 +13,12 @@ pub(crate) fn safe(text: &str, chars_max: usize) -> String {
     defanged(&visible(text, chars_max))
 }
 
-/// `text` on one line: control, bidi and invisible characters as `\x1b` or `\u{202e}`, and at most
-/// `chars_max` characters, the last one `…` where something was cut.
+/// `text` as [`escape::visible`] shows it, in at most `chars_max` characters, the last one `…` where
+/// something was cut.
 pub(crate) fn visible(text: &str, chars_max: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(4 * chars_max));
-    let mut chars = 0;
-    for character in text.chars() {
-        let shown = match is_hidden(character) {
-            false => String::from(character),
-            true if (character as u32) < 0x100 => format!("\\x{:02x}", character as u32),
-            true => format!("\\u{{{:x}}}", character as u32),
-        };
-        chars += shown.chars().count();
-        if chars_max < chars {
-            return cut(&(out + &shown), chars_max, "…");
-        }
-        out.push_str(&shown);
-    }
-    out
+    // No character is shown as less than one, so more of them than fit need not be looked at.
+    let end = text.char_indices().nth(chars_max + 1).map_or(text.len(), |(at, _)| at);
+    cut(&escape::visible(&text[..end]), chars_max, "…")
 }
 
 /// At most `chars_max` characters of `text`, ending in `mark` where something was cut.
@@ -40,18 +29,6 @@ pub(crate) fn cut(text: &str, chars_max: usize, mark: &str) -> String {
     let kept = chars_max.saturating_sub(mark.chars().count());
     let kept: String = text.chars().take(kept).collect();
     format!("{}{mark}", kept.trim_end())
-}
-
-/// Characters that move the cursor, turn the writing direction, or leave no trace on the screen.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// `text` without anything that mail programs turn into a link: `hxxp://`, `www[.]`, `[@]`.
@@ -188,8 +165,8 @@ mod tests {
 
     #[test]
     fn characters_that_deceive_the_eye_are_shown() {
-        assert_eq!("a\\x1b[31mb\\x0d\\x0ac", safe("a\u{1b}[31mb\r\nc", 99));
-        assert_eq!("\\u{202e}txt.exe\\u{200b}", safe("\u{202e}txt.exe\u{200b}", 99));
+        assert_eq!("a\\x1B[31mb\\r\\nc", safe("a\u{1b}[31mb\r\nc", 99));
+        assert_eq!("\\u{202E}txt.exe\\u{200B}", safe("\u{202e}txt.exe\u{200b}", 99));
         assert_eq!("caf\u{e9} \u{4f60}", safe("caf\u{e9} \u{4f60}", 99));
         assert_eq!("abc…", safe("abcdef", 4));
     }
@@ -224,7 +201,7 @@ mod tests {
             let shown = visible(&text, max);
             prop_assert!(shown.chars().count() <= max);
             let shown = defanged(&shown);
-            prop_assert!(!shown.chars().any(is_hidden));
+            prop_assert!(shown.chars().all(escape::is_visible));
             let lower = shown.to_ascii_lowercase();
             prop_assert!(!lower.contains("http://") && !lower.contains("https://"));
         }

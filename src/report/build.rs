@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use super::escape::cut;
 use super::figures;
 use super::incident::{self, Incident, Severities};
 use super::quality::{self, GAPS_MAX, Quality};
@@ -20,6 +19,7 @@ use super::week::{
     Traffic, WeekInput, WeekReport,
 };
 use crate::engine::tally::{LEVELS, LoginCounts, MALFORMED, SiteTally, StatusKey, Tally};
+use crate::escape::cut;
 use crate::units::Timestamp;
 
 /// Rows of a list of the heaviest.

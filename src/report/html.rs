@@ -7,12 +7,12 @@
 use askama::Template;
 use askama::filters::{Escaper as _, Html, Safe};
 
-use super::escape::{cut, visible};
 use super::figures::{bytes, count, minute};
 use super::text;
 use super::verdict::{self, Light};
 use super::week::{AlertRow, Change, DayRow, NamedChange, WeekReport};
 use crate::engine::detect::Severity;
+use crate::escape::{cut, visible};
 
 /// Larger mails are cut by some mail programs.
 pub const BYTES_MAX: usize = 100 * 1000;
@@ -182,7 +182,7 @@ impl Page<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::escape::is_visible;
+    use crate::escape::is_visible;
     use crate::report::fixture::{self, Week};
 
     /// All that a report is made of; none of them can do or load anything.

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-use super::escape::is_visible;
 use super::top::{self, ClientRow, CountRow, PathRow, Ranked};
 use super::week::WeekReport;
 use crate::engine::detect::Alert;
 use crate::engine::tally::{LEVELS, LoginCounts, MALFORMED, SiteTally, StatusKey, Tally};
+use crate::escape::write_json;
 
 /// Rows of each list: enough for a dashboard, few enough for a pipe.
 const ROWS: usize = 100;
@@ -136,16 +136,7 @@ impl Formatter for Visible<'_> {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        for character in fragment.chars() {
-            if is_visible(character) {
-                write!(writer, "{character}")?;
-                continue;
-            }
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
-            }
-        }
-        Ok(())
+        write_json(writer, fragment)
     }
 
     fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {

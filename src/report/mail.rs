@@ -1,8 +1,8 @@
 //! The weekly report as a mail: subject, text and HTML. Sending it is the notifier's business.
 
-use super::escape::{cut, visible};
 use super::week::WeekReport;
 use super::{html, text};
+use crate::escape::{cut, visible};
 
 /// Columns of a subject that mail programs show.
 const SUBJECT_MAX: usize = 120;

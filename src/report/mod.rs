@@ -14,7 +14,6 @@
 //! Invariant: text of the log leaves only through an escape of its output: [`page`] for terminals
 //! and plain text, the template engine for HTML, [`json`] for programs.
 
-pub mod escape;
 pub mod figures;
 pub mod page;
 

@@ -5,7 +5,7 @@
 //! Invariant: whatever is put on a page is escaped here, at the last moment, so no caller can
 //! forget it; and no line is wider than the page, whatever the log says.
 
-use super::escape::{columns, columns_of, cut, push_escape, visible};
+use crate::escape::{columns, columns_of, cut, push_escape, visible};
 
 /// What the reader's terminal can do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

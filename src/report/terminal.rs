@@ -514,7 +514,7 @@ fn notes(page: &mut Page, report: &ScanReport<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::escape::columns;
+    use crate::escape::columns;
     use crate::report::fixture::{self, Scan};
 
     const PLAIN: Style = Style { colour: false, width: 100, unicode: true };
@@ -577,7 +577,7 @@ mod tests {
                 let own = ["[0", "[1", "[2", "[33", "[1;31", "[1;32", "[1;37;41"];
                 assert!(colour && own.contains(&code), "{code:?}");
             }
-            let active = |c: char| c != '\n' && c != '\x1b' && !super::super::escape::is_visible(c);
+            let active = |c: char| c != '\n' && c != '\x1b' && !crate::escape::is_visible(c);
             assert!(!text.contains(active), "{text}");
             assert!(text.contains("\\x1B[2J"), "{text}");
             assert!(text.contains("\\u{202E}"), "{text}");

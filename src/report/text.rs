@@ -6,13 +6,13 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::escape::unlinked;
 use super::figures::{bar, bytes, count, day, minute, of, percent, phrase, second, stretch};
 use super::page::{Cell, Page, Style, Table, Tone};
 use super::quality::{Gap, Quality};
 use super::top::{CountRow, PathRow, Ranked};
 use super::verdict;
 use super::week::{AlertRow, Change, NamedChange, WeekReport};
+use crate::escape::unlinked;
 
 /// Fits any mail program without being broken into lines.
 const STYLE: Style = Style { colour: false, width: 76, unicode: true };
@@ -459,8 +459,8 @@ pub(super) fn making(report: &WeekReport) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::escape::{columns, is_visible};
     use super::*;
+    use crate::escape::{columns, is_visible};
     use crate::report::fixture::{self, Week};
 
     #[track_caller]

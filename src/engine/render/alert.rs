@@ -14,6 +14,7 @@ use serde_json::ser::Formatter;
 use super::event_id::EventId;
 use crate::engine::batch::Origin;
 use crate::engine::detect::{Alert, AlertState};
+use crate::escape::write_json;
 
 /// Appends `alert` as one minified JSON object, without a line ending.
 ///
@@ -32,28 +33,8 @@ impl Formatter for Shown {
     where
         W: ?Sized + io::Write,
     {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(is_hidden) {
-            let (head, tail) = rest.split_at(at);
-            let hidden = tail.chars().next().expect("found just now");
-            writer.write_all(head.as_bytes())?;
-            for unit in hidden.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
-            }
-            rest = &tail[hidden.len_utf8()..];
-        }
-        writer.write_all(rest.as_bytes())
+        write_json(writer, fragment)
     }
-}
-
-/// Delete, C1 controls, and what turns the writing direction or has no width.
-fn is_hidden(character: char) -> bool {
-    matches!(
-        character,
-        '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 /// Separates the values of a group key, as in the alert's id.

@@ -149,7 +149,7 @@ fn each_failure_names_its_step_and_a_way_out() {
     check(
         (END, said("554 5.7.1 looks\u{1b}[31m like spam")),
         Message,
-        "the server said 554: 5.7.1 looks\\x1b[31m like spam",
+        "the server said 554: 5.7.1 looks\\x1B[31m like spam",
         "operator",
     );
 }

@@ -1,14 +1,15 @@
 //! Log text made safe to look at.
 //!
 //! A log holds what strangers sent: a path may carry terminal commands, a user name may reverse
-//! the direction of the rest of its line, a host name may look like a link. Every report shows
-//! such text through this module, and each output adds what its own syntax needs.
+//! the direction of the rest of its line, a host name may look like a link. Everything
+//! for people shows such text through this module, and each output adds what its own syntax needs.
 //!
 //! Invariant: what leaves [`visible`] is one line of characters that have a shape of their own and
 //! do nothing to their neighbours. It is for reading only: the exact bytes are in the log, at the
 //! offset the report names, and in the JSON form.
 
 use std::fmt::Write as _;
+use std::io;
 
 /// Characters that the standard library calls printable and that nobody can see.
 const INVISIBLE: &[std::ops::RangeInclusive<char>] = &[
@@ -53,6 +54,23 @@ pub fn push_escape(out: &mut String, character: char) {
         _ => write!(out, "\\u{{{code:04X}}}"),
     };
     written.expect("a string takes all that is written to it");
+}
+
+/// Writes a part of a JSON string that holds no quote, backslash or ASCII control (they are escaped by
+/// JSON itself, RFC 8259 section 7): what is not plainly visible as `\u202e`. The same JSON, and safe to
+/// look at.
+pub fn write_json<W: io::Write + ?Sized>(writer: &mut W, fragment: &str) -> io::Result<()> {
+    let mut rest = fragment;
+    while let Some(at) = rest.find(|character| !is_visible(character)) {
+        let (head, tail) = rest.split_at(at);
+        let hidden = tail.chars().next().expect("found just now");
+        writer.write_all(head.as_bytes())?;
+        for unit in hidden.encode_utf16(&mut [0; 2]) {
+            write!(writer, "\\u{unit:04x}")?;
+        }
+        rest = &tail[hidden.len_utf8()..];
+    }
+    writer.write_all(rest.as_bytes())
 }
 
 /// `text` so that no program turns it into a link: `http://` becomes `http[:]//`, `www.` becomes
