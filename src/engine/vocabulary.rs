@@ -25,6 +25,16 @@ pub enum Module {
     Nginx,
     /// Apache httpd.
     Apache,
+    /// Caddy.
+    Caddy,
+    /// Microsoft's IIS, and every log in W3C's extended format.
+    Iis,
+    /// HAProxy.
+    Haproxy,
+    /// Traefik.
+    Traefik,
+    /// The load balancers and stores of Amazon Web Services.
+    Aws,
     /// sshd, PAM, sudo and the system's other programs.
     System,
     /// Anything else, described by the operator.
@@ -37,6 +47,11 @@ impl Module {
         match self {
             Self::Nginx => "nginx",
             Self::Apache => "apache",
+            Self::Caddy => "caddy",
+            Self::Iis => "iis",
+            Self::Haproxy => "haproxy",
+            Self::Traefik => "traefik",
+            Self::Aws => "aws",
             Self::System => "system",
             Self::App => "app",
         }

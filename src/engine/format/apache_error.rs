@@ -10,15 +10,18 @@
 
 use memchr::memmem;
 
-use super::{Context, Miss};
+use super::{Context, FixedFormat, Miss};
 use crate::engine::address::{set_client, split_last_port};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Level, Module, Reason, Writer,
 };
 use crate::engine::text::unescape;
 
-/// The name of the format in its events.
-pub(super) const NAME: &str = "apache:error";
+/// The format; its parser is [`parse`].
+pub(super) const FORMAT: FixedFormat =
+    FixedFormat { name: NAME, module: Module::Apache, captures: 5, parse };
+
+const NAME: &str = "apache:error";
 
 /// Reads one line.
 pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {

@@ -10,17 +10,20 @@
 
 use memchr::memmem;
 
-use super::{Context, Miss};
+use super::{Context, FixedFormat, Miss};
 use crate::engine::address::{parse_ip, set_client};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Level, Module, Reason, Writer,
 };
 
-/// The name of the format in its events.
-pub(super) const NAME: &str = "lighttpd:error";
+/// The format; its parser is [`parse`].
+pub(super) const FORMAT: FixedFormat =
+    FixedFormat { name: NAME, module: Module::App, captures: 5, parse };
+
+const NAME: &str = "lighttpd:error";
 
 /// Reads one line.
-pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
+fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
     let end = memmem::find(&line[..line.len().min(40)], b": (").ok_or(Miss::Shape)?;
     if end < 19 || line[4] != b'-' {
         return Err(Miss::Shape);

@@ -10,7 +10,7 @@
 
 use memchr::memmem;
 
-use super::{Context, Miss};
+use super::{Context, FixedFormat, Miss};
 use crate::engine::address::{is_host_name, parse_ip, set_client, split_port};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, Field, Kind, Level, Module,
@@ -30,8 +30,11 @@ const CANDIDATES_MAX: usize = 8;
 
 const CLIENT: &[u8] = b", client: ";
 
-/// The name of the format in its events.
-pub(super) const NAME: &str = "nginx:error";
+/// The format; its parser is [`parse`].
+pub(super) const FORMAT: FixedFormat =
+    FixedFormat { name: NAME, module: Module::Nginx, captures: 5, parse };
+
+const NAME: &str = "nginx:error";
 
 /// Reads one line.
 pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {

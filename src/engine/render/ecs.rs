@@ -258,10 +258,10 @@ impl Scribe<'_, '_> {
             self.json.text(key!("name"), "service.name", name, WORD);
         }
         match self.row.module {
-            Module::Nginx | Module::Apache => self.json.word(key!("type"), self.row.module.name()),
             Module::System | Module::App => {
                 self.field(key!("type"), "service.type", Field::Process, WORD);
             }
+            server => self.json.word(key!("type"), server.name()),
         }
         self.json.close(service, b'}');
     }

@@ -17,17 +17,20 @@ mod sshd;
 
 use memchr::memmem;
 
-use super::{Context, Miss, apache_error, lighttpd_error, nginx_error};
+use super::{Context, FixedFormat, Miss, apache_error, lighttpd_error, nginx_error};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Module, Reason, Writer,
 };
 use envelope::Envelope;
 
-/// The name of the format in its events.
-pub(super) const NAME: &str = "syslog:auth";
+/// The format; its parser is [`parse`].
+pub(super) const FORMAT: FixedFormat =
+    FixedFormat { name: NAME, module: Module::System, captures: 5, parse };
+
+const NAME: &str = "syslog:auth";
 
 /// Reads one line.
-pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
+fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
     let envelope = Envelope::read(line, cx.times)?;
     let program = envelope.program;
     if is_web_server(program, b"nginx") && nginx_error::parse(envelope.message, cx, out).is_ok() {

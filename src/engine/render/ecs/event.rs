@@ -272,23 +272,32 @@ fn outcome(row: &Row) -> Option<&'static str> {
 
 /// `event.dataset` and `.module`: the log that the line was in.
 fn dataset(row: &Row) -> &'static str {
-    macro_rules! set {
-        ($module:literal, $log:literal) => {
+    // Made when compiled: each event has one.
+    macro_rules! table {
+        ($($module:ident $name:literal),+ $(,)?) => {
+            match (row.module, log_name(row)) {
+                $(
+                    (Module::$module, Log::Access) => table!(@ $name, "access"),
+                    (Module::$module, Log::Error) => table!(@ $name, "error"),
+                    (Module::$module, Log::Auth) => table!(@ $name, "auth"),
+                )+
+            }
+        };
+        (@ $module:literal, $log:literal) => {
             concat!("\"dataset\":\"", $module, ".", $log, "\",\"module\":\"", $module, "\",")
         };
     }
-    match (row.module, log_name(row)) {
-        (Module::Nginx, Log::Access) => set!("nginx", "access"),
-        (Module::Nginx, Log::Error | Log::Auth) => set!("nginx", "error"),
-        (Module::Apache, Log::Access) => set!("apache", "access"),
-        (Module::Apache, Log::Error | Log::Auth) => set!("apache", "error"),
-        (Module::System, Log::Access) => set!("system", "access"),
-        (Module::System, Log::Error) => set!("system", "error"),
-        (Module::System, Log::Auth) => set!("system", "auth"),
-        (Module::App, Log::Access) => set!("app", "access"),
-        (Module::App, Log::Error) => set!("app", "error"),
-        (Module::App, Log::Auth) => set!("app", "auth"),
-    }
+    table!(
+        Nginx "nginx",
+        Apache "apache",
+        Caddy "caddy",
+        Iis "iis",
+        Haproxy "haproxy",
+        Traefik "traefik",
+        Aws "aws",
+        System "system",
+        App "app",
+    )
 }
 
 enum Log {
@@ -301,13 +310,13 @@ fn log_name(row: &Row) -> Log {
     match row.kind {
         Kind::Access => Log::Access,
         Kind::ServerError => Log::Error,
+        // A log-in line of a web server stands in its error log.
+        Kind::Auth if !matches!(row.module, Module::System | Module::App) => Log::Error,
         Kind::Auth => Log::Auth,
         // What would have been in the line shows in the name of the format that refused it.
         Kind::ParseFailure if row.format.ends_with("error") => Log::Error,
         Kind::ParseFailure if row.format.ends_with("auth") => Log::Auth,
-        Kind::ParseFailure => match row.module {
-            Module::Nginx | Module::Apache | Module::App => Log::Access,
-            Module::System => Log::Auth,
-        },
+        Kind::ParseFailure if row.module == Module::System => Log::Auth,
+        Kind::ParseFailure => Log::Access,
     }
 }
