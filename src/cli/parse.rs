@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Each event carries its raw line
     #[arg(long)]
     keep_original: bool,
+    /// Show passwords and tokens in queries, instead of ***
+    #[arg(long)]
+    show_secrets: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
@@ -48,7 +51,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let agent = Agent { version, id: String::new(), name: plan.host.clone() };
-    let ecs = Ecs::new(profile, &agent, args.keep_original);
+    let ecs = Ecs::new(profile, &agent, args.keep_original).showing_secrets(args.show_secrets);
     let now = plan.now;
     let mut out = Output::new();
     let done = files::read(

@@ -74,6 +74,10 @@ pub struct SyslogConfig {
     #[serde(default)]
     pub keep_original: bool,
 
+    /// Send the values of secret query parameters as they were logged, instead of `***`.
+    #[serde(default)]
+    pub show_secrets: bool,
+
     /// How messages are told apart on a TCP connection: `auto`, `lf` or `octet_counting`.
     ///
     /// `auto` is `lf`, which every receiver can be told to read; UDP needs neither.
@@ -119,6 +123,10 @@ pub struct FileConfig {
     /// Write the raw line along, as `event.original`.
     #[serde(default)]
     pub keep_original: bool,
+
+    /// Write the values of secret query parameters as they were logged, instead of `***`.
+    #[serde(default)]
+    pub show_secrets: bool,
 
     /// Start a new file at this size.
     ///

@@ -70,7 +70,8 @@ impl FileSink {
             daily: config.daily,
             keep: config.keep.max(1),
         };
-        let encoder = Ecs::new(config.profile, &context.agent, config.keep_original);
+        let encoder = Ecs::new(config.profile, &context.agent, config.keep_original)
+            .showing_secrets(config.show_secrets);
         Self { place, encoder, open: None }
     }
 

@@ -72,7 +72,8 @@ enum Link {
 impl SyslogSink {
     /// A sink as `config` describes it; connects when there is something to send.
     pub fn new(config: &SyslogConfig, context: &SinkContext) -> Self {
-        let ecs = Ecs::new(config.profile, &context.agent, config.keep_original);
+        let ecs = Ecs::new(config.profile, &context.agent, config.keep_original)
+            .showing_secrets(config.show_secrets);
         let (limit, ceiling, mark) = match (config.address.transport, config.framing) {
             (Transport::Udp, _) => (UDP_MESSAGE_BYTES_MAX, DATAGRAM_BYTES_MAX, Mark::None),
             (Transport::Tcp, Framing::Auto | Framing::Lf) => {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::engine::batch::{Event, Field, Origin};
+use crate::engine::redact;
 use crate::engine::text::to_utf8;
 use crate::units::Timestamp;
 
@@ -56,46 +57,9 @@ impl Trace {
     }
 }
 
-/// The line with the values of secret query parameters replaced by `***`.
+/// The line with the values of secret query parameters hidden.
 fn redacted(event: &Event<'_>) -> String {
-    let mut line = to_utf8(event.line(), MAX_LINE_BYTES);
-    let mut from = 0;
-    while let Some(at) = line[from..].find('=').map(|at| from + at) {
-        from = at + 1;
-        let start =
-            line[..at].rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
-        let Some(start) = start else { continue };
-        let name = line[start + 1..at].to_ascii_lowercase();
-        if !matches!(line.as_bytes()[start], b'?' | b'&' | b';') || !is_secret(&name) {
-            continue;
-        }
-        let end =
-            line[from..].find(['&', ' ', '"', ';']).map_or(line.len(), |length| from + length);
-        line.replace_range(from..end, "***");
-        from += 3;
-    }
-    line
-}
-
-/// Parameters whose values open doors.
-fn is_secret(name: &str) -> bool {
-    const NAMES: [&str; 14] = [
-        "token",
-        "access_token",
-        "id_token",
-        "refresh_token",
-        "password",
-        "passwd",
-        "pwd",
-        "pass",
-        "secret",
-        "client_secret",
-        "api_key",
-        "apikey",
-        "sessionid",
-        "signature",
-    ];
-    NAMES.contains(&name)
+    to_utf8(&redact::secrets(event.line(), redact::Form::Text), MAX_LINE_BYTES)
 }
 
 /// The traces of recent events, by number.

@@ -31,6 +31,7 @@ use self::json::{Json, key};
 use self::limits::{Limits, SHORT, WORD};
 use super::event_id::EventId;
 use crate::engine::batch::{Event, Field, Kind, Module, Origin, Row};
+use crate::engine::redact::{self, Form};
 use crate::units::Timestamp;
 
 /// How much of an event is written.
@@ -61,6 +62,7 @@ pub struct Agent {
 pub struct Ecs {
     profile: Profile,
     keep_original: bool,
+    show_secrets: bool,
     /// `"agent":{…},`
     agent: Vec<u8>,
 }
@@ -79,7 +81,15 @@ impl Ecs {
             json.text(key!("name"), "agent.name", agent.name.as_bytes(), WORD);
         }
         json.close(json::Mark::default(), b'}');
-        Self { profile, keep_original, agent: text }
+        Self { profile, keep_original, show_secrets: false, agent: text }
+    }
+
+    /// Writes the values of secret query parameters as they were logged; by default they are
+    /// hidden ([`crate::engine::redact`]).
+    #[must_use]
+    pub fn showing_secrets(mut self, show: bool) -> Self {
+        self.show_secrets = show;
+        self
     }
 
     /// Prepares what the events of `origin` have in common.
@@ -202,6 +212,15 @@ impl Scribe<'_, '_> {
     fn field(&mut self, key: &str, name: &'static str, field: Field, max: usize) {
         if let Some(value) = self.fields.value(field) {
             self.json.text(key, name, value, max);
+        }
+    }
+
+    /// The same for a text that may hold a query.
+    fn url_text(&mut self, key: &str, name: &'static str, value: &[u8], form: Form, max: usize) {
+        if self.encoder.ecs.show_secrets {
+            self.json.text(key, name, value, max);
+        } else {
+            self.json.text(key, name, &redact::secrets(value, form), max);
         }
     }
 

@@ -1,11 +1,14 @@
 //! What happened: `event`, `message`, `error` and `tags`.
 
+use std::borrow::Cow;
+
 use super::json::key;
 use super::limits::{TEXT, WORD};
 use super::{Scribe, limits};
 use crate::engine::batch::{
     Action, Auth, AuthOutcome, ClientSource, Field, Kind, Level, Malformed, Module, Row, Stamp,
 };
+use crate::engine::redact::{self, Form};
 use crate::engine::render::event_id::push_line_hash;
 use crate::units::{Period, Timestamp};
 
@@ -83,7 +86,8 @@ impl Scribe<'_, '_> {
         if max == 0 {
             self.json.note_cut("event.original");
         } else {
-            self.json.text(key!("original"), "event.original", self.event.line(), max);
+            let line = self.event.line();
+            self.url_text(key!("original"), "event.original", line, Form::Text, max);
         }
     }
 
@@ -146,7 +150,11 @@ impl Scribe<'_, '_> {
         match self.row.kind {
             Kind::Access => self.request_message(),
             Kind::ServerError | Kind::Auth => {
-                self.field(key!("message"), "message", Field::Message, self.limits.message);
+                // Servers quote the request or the referrer in their messages.
+                if let Some(message) = self.fields.value(Field::Message) {
+                    let max = self.limits.message;
+                    self.url_text(key!("message"), "message", message, Form::Text, max);
+                }
             }
             Kind::ParseFailure => self.json.word(key!("message"), "this line could not be read"),
         }
@@ -183,8 +191,12 @@ impl Scribe<'_, '_> {
     /// A field of the summary and the blank behind it; `-` where there is none.
     fn message_word(&mut self, field: Field, max: usize) {
         let value = self.fields.value(field).unwrap_or(b"-");
+        let shown = match field {
+            Field::Target if !self.encoder.ecs.show_secrets => redact::secrets(value, Form::Text),
+            _ => Cow::Borrowed(value),
+        };
         // A cut here loses nothing: the field itself follows.
-        super::json::push_text(self.json.out, value, max);
+        super::json::push_text(self.json.out, &shown, max);
         self.json.out.push(b' ');
     }
 

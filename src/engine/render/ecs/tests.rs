@@ -314,6 +314,29 @@ fn the_raw_line_is_kept_where_the_operator_wants_it() {
 }
 
 #[test]
+fn secrets_in_queries_are_written_only_where_the_operator_wants_them() {
+    let line = b"/in?token=abc&x=1 https://www.example.org/?password=pw";
+    let batch = batch(line, |raw, writer| {
+        writer.set_line(raw);
+        writer.set(Field::Target, &raw[..17]);
+        writer.set(Field::Query, &raw[4..17]);
+        writer.set(Field::Referrer, &raw[18..]);
+    });
+    let render = |show| {
+        let mut out = Vec::new();
+        let ecs = Ecs::new(Profile::Full, &agent(), true).showing_secrets(show);
+        ecs.render(&batch.event(0), CREATED, &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    };
+    let hidden = render(false);
+    assert!(!hidden.contains("abc") && !hidden.contains("=pw"), "{hidden}");
+    for text in [r#""original":"/in?token=***&x=1""#, r#""query":"token=***&x=1""#] {
+        assert!(hidden.contains(text), "{hidden}");
+    }
+    assert_eq!(hidden, render(true).replace("abc", "***").replace("=pw", "=***"));
+}
+
+#[test]
 fn each_step_of_shrinking_gives_a_smaller_event_that_says_what_it_lacks() {
     let batch = batch(&[b'r'; 9000], |raw, writer| {
         for field in [Field::UserAgent, Field::Referrer, Field::Query, Field::Target, Field::Path] {

@@ -4,6 +4,7 @@ use super::Scribe;
 use super::json::key;
 use super::limits::{SHORT, TEXT, TOKEN, WORD};
 use crate::engine::batch::{ClientSource, Field, Kind};
+use crate::engine::redact::Form;
 
 const PORT_MAX: u64 = 65_535;
 
@@ -72,7 +73,10 @@ impl Scribe<'_, '_> {
         self.field(key!("method"), "http.request.method", Field::Method, TOKEN);
         if !self.limits.minimal {
             let max = self.limits.referrer;
-            self.field(key!("referrer"), "http.request.referrer", Field::Referrer, max);
+            if let Some(referrer) = self.fields.value(Field::Referrer) {
+                let name = "http.request.referrer";
+                self.url_text(key!("referrer"), name, referrer, Form::Text, max);
+            }
             self.field(key!("id"), "http.request.id", Field::RequestId, WORD);
             self.field_number(key!("bytes"), Field::RequestBytes, u64::MAX);
             let body = self.json.open(r#""body":{"#);
@@ -106,13 +110,14 @@ impl Scribe<'_, '_> {
     pub(super) fn url(&mut self) {
         let limits = self.limits;
         let url = self.json.open(r#""url":{"#);
-        if !limits.minimal {
-            self.field(key!("original"), "url.original", Field::Target, limits.target);
+        if let Some(target) = self.fields.value(Field::Target).filter(|_| !limits.minimal) {
+            let (name, max) = ("url.original", limits.target);
+            self.url_text(key!("original"), name, target, Form::Text, max);
         }
         self.field(key!("path"), "url.path", Field::Path, limits.path);
         if !limits.minimal {
             if let Some(query) = self.fields.present(Field::Query) {
-                self.json.text(key!("query"), "url.query", query, limits.query);
+                self.url_text(key!("query"), "url.query", query, Form::Query, limits.query);
             }
             self.field(key!("fragment"), "url.fragment", Field::Fragment, TEXT);
             self.extension();
