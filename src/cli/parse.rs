@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let mut out = Output::new();
     let done = files::read(
         &plan,
-        &Arc::new(args.input.enricher()),
+        &Arc::new(args.input.enricher()?),
         || (),
         |(), batch| {
             let mut text = Vec::with_capacity(batch.bytes().len() * 6);

@@ -47,7 +47,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let plan = args.input.plan()?;
-    let enricher = Arc::new(args.input.enricher());
+    let enricher = Arc::new(args.input.enricher()?);
     let mut out = Output::new();
     let bar = progress_bar(&args.input.files);
     let mut alerts = Vec::new();

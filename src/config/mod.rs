@@ -10,13 +10,13 @@ mod problem;
 mod read;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use crate::engine::detect::rule::{self, Rule};
-use crate::engine::enrich::Enricher;
+use crate::engine::enrich::{Enricher, Logins, Places, Proxies};
 use crate::engine::format::FormatSet;
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
@@ -31,12 +31,17 @@ pub use problem::Problem;
 /// Where the configuration is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/gatewatch/gatewatch.toml";
 
-/// `[client]`: whose word about the client is taken.
+/// `[client]`: who a client is.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientConfig {
-    /// Proxies whose X-Forwarded-For is believed, besides this machine.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Proxies whose X-Forwarded-For is believed, besides this machine: networks, addresses, or the
+    /// name of a list that comes along (`cloudflare`, `fastly`, `private`).
+    pub trusted_proxies: Vec<Proxies>,
+    /// MMDB databases that say where an address is and whose network it is in.
+    pub geoip: Vec<PathBuf>,
+    /// Take user agents apart into program, system and device.
+    pub user_agents: bool,
 }
 
 /// `[alert_log]`: every alert as a JSON line.
@@ -88,6 +93,10 @@ pub struct Config {
     pub report: ReportConfig,
     /// `[client]`.
     pub client: ClientConfig,
+    /// `[logins]`.
+    pub logins: Logins,
+    /// The databases of `[client]`, read.
+    pub places: Option<Arc<Places>>,
     /// `[host]`.
     pub host: HostConfig,
     /// The rules in force.
@@ -115,6 +124,8 @@ impl Default for Config {
             serve: ServeConfig::default(),
             report: ReportConfig::default(),
             client: ClientConfig::default(),
+            logins: Logins::default(),
+            places: None,
             host: HostConfig::default(),
             rules: rule::builtin(),
         }
@@ -144,8 +155,9 @@ impl Config {
     pub fn from_texts(texts: &[(PathBuf, String)]) -> Result<Self, Vec<Problem>> {
         let (raw, mut problems) = read::read(texts);
         let files: Vec<PathBuf> = texts.iter().map(|(file, _)| file.clone()).collect();
-        let config = raw.into_config(files, &mut problems);
+        let mut config = raw.into_config(files, &mut problems);
         config.check(&mut problems);
+        config.read_places(&mut problems);
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
@@ -161,6 +173,9 @@ impl Config {
         for problem in self.serve.check() {
             let key = format!("serve.{}", problem.key);
             problems.push(Problem::new(&key, problem.reason, problem.hint));
+        }
+        if let Some((key, reason)) = self.logins.complaint() {
+            problems.push(Problem::new(&format!("logins.{key}"), reason, ""));
         }
         if let Err(error) = self.report.zone(TimeZone::UTC) {
             problems.push(Problem::new("report.timezone", error.to_string(), ""));
@@ -199,10 +214,29 @@ impl Config {
         }
     }
 
+    fn read_places(&mut self, problems: &mut Vec<Problem>) {
+        if self.client.geoip.is_empty() {
+            return;
+        }
+        match read_places(&self.client.geoip) {
+            Ok(places) => self.places = Some(Arc::new(places)),
+            Err(complaint) => {
+                let hint = "name a file such as GeoLite2-City.mmdb that this user may read";
+                problems.push(Problem::new("client.geoip", complaint, hint));
+            }
+        }
+    }
+
     /// What each line is enriched with.
     pub fn enricher(&self) -> Enricher {
-        let mut enricher = Enricher::default();
-        enricher.trusted_proxies.extend(&self.client.trusted_proxies);
+        let mut enricher = Enricher {
+            logins: self.logins.clone(),
+            places: self.places.clone(),
+            user_agents: self.client.user_agents,
+            ..Enricher::default()
+        };
+        let proxies = self.client.trusted_proxies.iter();
+        enricher.trusted_proxies.extend(proxies.flat_map(Proxies::networks));
         enricher
     }
 
@@ -231,6 +265,16 @@ fn fragments(path: &Path) -> Vec<PathBuf> {
     let mut fragments: Vec<PathBuf> = paths.filter(is_toml).collect();
     fragments.sort();
     fragments
+}
+
+/// Reads MMDB databases; the complaint names the file that cannot be used.
+pub fn read_places(paths: &[PathBuf]) -> Result<Places, String> {
+    let mut places = Places::default();
+    for path in paths {
+        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        places.add(bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(places)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::{AlertLogConfig, ClientConfig, Config, HostConfig, Problem, RulesConfig};
 use crate::engine::detect::rule::{self, Rule};
+use crate::engine::enrich::Logins;
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
 use crate::serve::ServeConfig;
@@ -30,6 +31,7 @@ pub(super) struct Raw {
     serve: Option<ServeConfig>,
     report: Option<ReportConfig>,
     client: Option<ClientConfig>,
+    logins: Option<Logins>,
     rules: Option<RulesConfig>,
     host: Option<HostConfig>,
 }
@@ -44,6 +46,7 @@ const SECTIONS: &[&str] = &[
     "serve",
     "report",
     "client",
+    "logins",
     "rules",
     "host",
 ];
@@ -89,6 +92,7 @@ impl Reader<'_> {
             "serve" => self.table(name, value, &mut raw.serve),
             "report" => self.table(name, value, &mut raw.report),
             "client" => self.table(name, value, &mut raw.client),
+            "logins" => self.table(name, value, &mut raw.logins),
             "rules" => self.table(name, value, &mut raw.rules),
             "host" => self.table(name, value, &mut raw.host),
             _ => {
@@ -194,6 +198,8 @@ impl Raw {
             serve: self.serve.unwrap_or_default(),
             report: self.report.unwrap_or_default(),
             client: self.client.unwrap_or_default(),
+            logins: self.logins.unwrap_or_default(),
+            places: None,
             host: self.host.unwrap_or_default(),
             rules,
         }

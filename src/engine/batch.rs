@@ -16,7 +16,7 @@ use crate::units::Timestamp;
 use super::field::HOT;
 pub use super::field::{FIELDS, Field, FieldEntry};
 pub use super::vocabulary::{
-    Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, Kind, Level, Malformed,
+    Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, Grade, Kind, Level, Malformed,
     Module, Reason, Stamp,
 };
 
@@ -109,6 +109,10 @@ pub struct Row {
     pub client_source: ClientSource,
     /// The verdict, where the line is a log-in attempt.
     pub auth: Option<Auth>,
+    /// The application whose log-in page was used, where the table knows it; or nothing.
+    pub login_app: &'static str,
+    /// What the event proves about the user it names.
+    pub grade: Option<Grade>,
     /// What is wrong with the request line.
     pub malformed: Option<Malformed>,
     /// The user name was sent and is empty (Apache prints `""`).
@@ -139,6 +143,8 @@ impl Default for Row {
             client: None,
             client_source: ClientSource::Peer,
             auth: None,
+            login_app: "",
+            grade: None,
             malformed: None,
             empty_user: false,
             count: 1,

@@ -93,6 +93,32 @@ pub enum Field {
     Connection,
     /// Number of the request on its connection.
     ConnectionRequests,
+    /// Program that the user agent names.
+    AgentName,
+    /// Its version.
+    AgentVersion,
+    /// Operating system that it names.
+    AgentOs,
+    /// Version of that.
+    AgentOsVersion,
+    /// Kind of device: `pc`, `smartphone`, `crawler`, …
+    AgentDevice,
+    /// Country of the client, ISO 3166-1.
+    Country,
+    /// Part of the country, ISO 3166-2.
+    Region,
+    /// City of the client.
+    City,
+    /// Continent of the client, two letters.
+    Continent,
+    /// Latitude of the client in degrees.
+    Latitude,
+    /// Longitude of the client in degrees.
+    Longitude,
+    /// Number of the network (autonomous system) of the client.
+    AsNumber,
+    /// Who runs that network.
+    AsOrganisation,
     /// Columns behind those the format knows.
     Trailing,
     /// Why a line could not be parsed.
@@ -168,6 +194,19 @@ pub const FIELDS: &[FieldEntry] = &[
     text(Field::CacheStatus, "gatewatch.cache.status"),
     number(Field::Connection, "gatewatch.connection.id"),
     number(Field::ConnectionRequests, "gatewatch.connection.requests"),
+    text(Field::AgentName, "user_agent.name"),
+    text(Field::AgentVersion, "user_agent.version"),
+    text(Field::AgentOs, "user_agent.os.name"),
+    text(Field::AgentOsVersion, "user_agent.os.version"),
+    text(Field::AgentDevice, "user_agent.device.name"),
+    text(Field::Country, "source.geo.country_iso_code"),
+    text(Field::Region, "source.geo.region_iso_code"),
+    text(Field::City, "source.geo.city_name"),
+    text(Field::Continent, "source.geo.continent_code"),
+    number(Field::Latitude, "source.geo.location.lat"),
+    number(Field::Longitude, "source.geo.location.lon"),
+    number(Field::AsNumber, "source.as.number"),
+    text(Field::AsOrganisation, "source.as.organization.name"),
     text(Field::Trailing, "gatewatch.extra"),
     text(Field::Error, "error.message"),
 ];

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use super::batch::{Action, EventBatch, Field, Kind, Level, Malformed, Origin, Writer};
-use super::enrich::Enricher;
+use super::enrich::{Agents, Enricher};
 use super::format::{Context, FormatSet, Miss};
 use super::time::TimeReader;
 use crate::units::Timestamp;
@@ -35,6 +35,7 @@ pub struct Parser {
     formats: FormatSet,
     times: TimeReader,
     enricher: Arc<Enricher>,
+    agents: Agents,
     /// Empty lines are events too, so that there is one for each line of input.
     pub keep_empty: bool,
     misses: [u64; Miss::ALL.len()],
@@ -43,7 +44,8 @@ pub struct Parser {
 impl Parser {
     /// A parser of `formats`, with times read by `times`.
     pub fn new(formats: FormatSet, times: TimeReader, enricher: Arc<Enricher>) -> Self {
-        Self { formats, times, enricher, keep_empty: false, misses: [0; Miss::ALL.len()] }
+        let (agents, misses) = (Agents::default(), [0; Miss::ALL.len()]);
+        Self { formats, times, enricher, agents, keep_empty: false, misses }
     }
 
     /// The definition of the format in use.
@@ -129,7 +131,7 @@ impl Parser {
                     out.row.time = read_at;
                     out.row.time_is_read = true;
                 }
-                self.enricher.enrich(raw, out);
+                self.enricher.enrich(raw, &mut self.agents, out);
             }
             Err(miss) => {
                 self.misses[miss as usize] += 1;

@@ -342,6 +342,32 @@ impl Confidence {
     }
 }
 
+/// What an event proves about a user having logged in (`gatewatch.auth.grade`).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Grade {
+    /// A daemon or application checked the password and said so, or a path that is known to be
+    /// protected was opened.
+    A,
+    /// A form answered as it does after a success, and the server names the user.
+    B,
+    /// A name that the client sent and nobody is known to have checked.
+    C,
+    /// An attempt whose end the log does not show.
+    D,
+}
+
+impl Grade {
+    /// `gatewatch.auth.grade`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+            Self::C => "C",
+            Self::D => "D",
+        }
+    }
+}
+
 /// The verdict about a line that is a log-in attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Auth {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::engine::address::client_net;
 use crate::engine::batch::{Action, AuthOutcome, Event, FIELDS, Field, Kind};
+use crate::engine::enrich::crawler;
 
 /// Something of an event that a rule may look at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +36,9 @@ pub enum Subject {
     AuthCounted,
     /// `gatewatch.malformed`.
     Malformed,
+    /// `gatewatch.crawler.standing`: `verified` or `claimed`, where the agent names a crawler whose
+    /// networks are known.
+    CrawlerStanding,
     /// `source.ip`.
     SourceIp,
     /// `client.net`: the address (IPv4) or its /64 (IPv6): who a client is.
@@ -59,6 +63,7 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("gatewatch.auth.outcome", Subject::AuthOutcome),
     ("gatewatch.auth.counted", Subject::AuthCounted),
     ("gatewatch.malformed", Subject::Malformed),
+    ("gatewatch.crawler.standing", Subject::CrawlerStanding),
     ("source.ip", Subject::SourceIp),
     ("client.net", Subject::ClientNet),
     ("site", Subject::Site),
@@ -123,6 +128,7 @@ impl Subject {
             Self::AuthOutcome => fixed(row.auth?.outcome.name()),
             Self::AuthCounted => fixed(if row.auth?.counted { "true" } else { "false" }),
             Self::Malformed => fixed(row.malformed?.name()),
+            Self::CrawlerStanding => fixed(crawler(event)?.name()),
             Self::SourceIp => Some(Cow::Owned(row.client?.to_string().into_bytes())),
             Self::ClientNet => client(event),
             Self::Site => Some(Cow::Borrowed(event.site())),

@@ -113,6 +113,15 @@ fn probing_many_missing_paths_fires_and_missing_images_do_not() {
         &lines,
         &["http.404.burst firing 15 198.51.100.9", "http.404.burst resolved 15 198.51.100.9"],
     );
+    // A crawler finds what was moved; one that borrows its name is a stranger.
+    let crawl = |client: &'static str| {
+        move |n: u64| {
+            probe(n).replace("198.51.100.9", client).replace("\"-\"\n", "\"Googlebot/2.1\"\n")
+        }
+    };
+    check(&(0..15).map(crawl("66.249.66.1")).collect::<Vec<_>>(), &[]);
+    let found = run(&(0..15).map(crawl("198.51.100.9")).collect::<Vec<_>>(), usize::MAX);
+    assert_eq!(2, found.len());
     let image = |n: u64| line(n, "198.51.100.9", "-", &format!("GET /x{n}.png HTTP/1.1"), 404);
     check(&(0..60).map(image).collect::<Vec<_>>(), &[]);
 }

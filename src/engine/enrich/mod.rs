@@ -1,35 +1,67 @@
-//! What a line implies beyond what it says: whose address it was, and whether it was a log-in.
+//! What a line implies beyond what it says: whose address it was and where that is, whether it was
+//! a log-in, and what kind of program asked.
 //!
-//! Runs on each row right after its parser, while the line is still in the cache.
+//! Runs on each row right after its parser, while the line is still in the cache. What is not
+//! needed by most is off unless the operator asks for it.
 
+mod agent;
 mod client;
 mod login;
+mod networks;
+mod place;
+
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::batch::{Action, Field, Kind, Level, Malformed, Writer};
+use super::batch::{Action, AuthOutcome, Field, Grade, Kind, Level, Malformed, Writer};
+pub use agent::Agents;
+pub use login::{LoginPage, Logins};
+pub use networks::{Proxies, Standing, UnknownProxies, crawler};
+pub use place::{Edition, NoDatabase, Places};
 
 /// Settings of enrichment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Enricher {
     /// Proxies whose word about the client is taken.
     pub trusted_proxies: Vec<IpNet>,
+    /// How log-ins are told.
+    pub logins: Logins,
+    /// Where addresses are, if the operator has a database.
+    pub places: Option<Arc<Places>>,
+    /// User agents are taken apart.
+    pub user_agents: bool,
 }
 
 impl Default for Enricher {
     /// Only this machine itself is a trusted proxy.
     fn default() -> Self {
         let loopback = ["127.0.0.0/8", "::1/128"];
-        Self { trusted_proxies: loopback.iter().filter_map(|net| net.parse().ok()).collect() }
+        let trusted_proxies = loopback.iter().filter_map(|net| net.parse().ok()).collect();
+        Self { trusted_proxies, logins: Logins::default(), places: None, user_agents: false }
     }
 }
 
 impl Enricher {
-    /// Completes the row that `out` holds open; `raw` is the text its spans point into.
-    pub(super) fn enrich(&self, raw: &[u8], out: &mut Writer<'_>) {
-        if out.row.kind != Kind::Access {
-            return;
+    /// Completes the row that `out` holds open; `raw` is the text its spans point into. `agents`
+    /// keeps what was learnt from the lines before.
+    pub(super) fn enrich(&self, raw: &[u8], agents: &mut Agents, out: &mut Writer<'_>) {
+        match out.row.kind {
+            Kind::Access => self.request(raw, agents, out),
+            Kind::Auth => {
+                // The daemon that checked the password says who was let in.
+                let success = out.row.auth.is_some_and(|auth| auth.outcome == AuthOutcome::Success);
+                let is_login = out.row.action == Action::Login;
+                out.row.grade = (success && is_login && out.has(Field::User)).then_some(Grade::A);
+            }
+            Kind::ServerError | Kind::ParseFailure => (),
         }
+        if let (Some(places), Some(client)) = (&self.places, out.row.client) {
+            places.describe(client, out);
+        }
+    }
+
+    fn request(&self, raw: &[u8], agents: &mut Agents, out: &mut Writer<'_>) {
         if out.has(Field::Forwarded) || out.has(Field::RealIp) {
             client::resolve(&self.trusted_proxies, raw, out);
         }
@@ -37,8 +69,11 @@ impl Enricher {
         if out.row.malformed == Some(Malformed::BadMethod) && !out.has(Field::Path) {
             out.copy(Field::Target, Field::Path);
         }
-        login::classify(raw, out);
+        login::classify(&self.logins, raw, out);
         out.row.level = level(out);
+        if self.user_agents {
+            agents.describe(raw, out);
+        }
     }
 }
 
@@ -46,7 +81,7 @@ impl Enricher {
 fn level(out: &Writer<'_>) -> Level {
     if out.row.action == Action::Login {
         return match out.row.auth.map(|auth| auth.outcome) {
-            Some(super::batch::AuthOutcome::Failure) => Level::Warn,
+            Some(AuthOutcome::Failure) => Level::Warn,
             _ => Level::Info,
         };
     }

@@ -8,6 +8,7 @@ use super::limits::{SHORT, TEXT, WORD};
 use super::{AddressText, Scribe};
 use crate::engine::address::{parse_ip, split_port};
 use crate::engine::batch::{AuthOutcome, ClientSource, Field, Kind};
+use crate::engine::enrich::crawler;
 
 /// Hops of a forwarding header that are written.
 const HOPS_MAX: usize = 32;
@@ -99,6 +100,7 @@ impl Scribe<'_, '_> {
                 (_, format) => self.json.word(key!("format"), format),
             }
             self.path_of_client();
+            self.crawler();
         }
         if row.time_is_read {
             self.json.word(key!("time_source"), "read");
@@ -152,6 +154,16 @@ impl Scribe<'_, '_> {
         self.json.close(chain, b']');
     }
 
+    /// A crawler that a client calls itself, and whether it comes from where that one does.
+    fn crawler(&mut self) {
+        if let Some(standing) = crawler(self.event) {
+            let member = self.json.open(r#""crawler":{"#);
+            self.json.word(key!("name"), standing.crawler());
+            self.json.word(key!("standing"), standing.name());
+            self.json.close(member, b'}');
+        }
+    }
+
     fn upstream(&mut self) {
         let upstream = self.json.open(r#""upstream":{"#);
         let (name, field) = ("gatewatch.upstream.address", Field::UpstreamAddress);
@@ -179,12 +191,18 @@ impl Scribe<'_, '_> {
         let member = self.json.open(r#""auth":{"#);
         if let Some(auth) = self.row.auth {
             self.json.word(key!("method"), auth.method.name());
+            if !self.row.login_app.is_empty() {
+                self.json.word(key!("app"), self.row.login_app);
+            }
             self.json.word(key!("confidence"), auth.confidence.name());
             self.json.truth(key!("counted"), auth.counted);
             // Success and failure are in `event.outcome`, which has no word for the others.
             if matches!(auth.outcome, AuthOutcome::Challenge | AuthOutcome::Attempt) {
                 self.json.word(key!("outcome"), auth.outcome.name());
             }
+        }
+        if let Some(grade) = self.row.grade {
+            self.json.word(key!("grade"), grade.name());
         }
         if self.row.empty_user {
             self.json.truth(key!("empty_user"), true);

@@ -12,8 +12,8 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::*;
 use crate::engine::batch::{
-    Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, EventBatch, FIELDS, Level,
-    Malformed, Module, Reason, Stamp, Writer,
+    Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, EventBatch, FIELDS, Grade,
+    Level, Malformed, Module, Reason, Stamp, Writer,
 };
 use crate::engine::render::event_id::fingerprint;
 
@@ -101,6 +101,41 @@ fn failed_login() -> EventBatch {
 }
 
 /// A request with nearly every field there is.
+/// All that enrichment adds.
+fn known_crawler() -> EventBatch {
+    batch(b"crawler", |_, writer| {
+        set(
+            writer,
+            &[
+                (Field::UserAgent, "Mozilla/5.0 (compatible; Googlebot/2.1)"),
+                (Field::AgentName, "Googlebot"),
+                (Field::AgentVersion, "2.1"),
+                (Field::AgentOs, "Linux"),
+                (Field::AgentOsVersion, "6"),
+                (Field::AgentDevice, "crawler"),
+                (Field::Country, "DE"),
+                (Field::Region, "DE-BE"),
+                (Field::City, "Berlin"),
+                (Field::Continent, "EU"),
+                (Field::Latitude, "52.5196"),
+                (Field::Longitude, "-13.4069"),
+                (Field::AsNumber, "64496"),
+                (Field::AsOrganisation, "Example Net"),
+            ],
+        );
+        writer.row.client = "66.249.66.1".parse().ok();
+        writer.row.login_app = "wordpress";
+        writer.row.grade = Some(Grade::B);
+        writer.row.auth = Some(Auth {
+            outcome: AuthOutcome::Success,
+            reason: None,
+            method: AuthMethod::Form,
+            confidence: Confidence::Medium,
+            counted: false,
+        });
+    })
+}
+
 fn proxied_request() -> EventBatch {
     batch(b"proxied", |_, writer| {
         set(
@@ -260,6 +295,7 @@ type Case = (&'static str, fn() -> EventBatch);
 const CASES: &[Case] = &[
     ("failed_login", failed_login),
     ("proxied_request", proxied_request),
+    ("known_crawler", known_crawler),
     ("tls_on_the_plain_port", tls_on_the_plain_port),
     ("server_error", server_error),
     ("login_over_ssh", login_over_ssh),

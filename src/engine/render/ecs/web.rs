@@ -1,7 +1,7 @@
 //! Who asked whom for what: `source`, `destination`, `network`, `http`, `url`, `user_agent`, `tls`.
 
 use super::Scribe;
-use super::json::key;
+use super::json::{is_decimal, key};
 use super::limits::{SHORT, TEXT, TOKEN, WORD};
 use crate::engine::batch::{ClientSource, Field, Kind};
 use crate::engine::redact::Form;
@@ -24,7 +24,43 @@ impl Scribe<'_, '_> {
             self.json.text(key!("address"), "source.address", address, max);
         }
         self.field_number(key!("port"), Field::ClientPort, PORT_MAX);
+        if !self.limits.minimal {
+            self.place();
+        }
         self.json.close(source, b'}');
+    }
+
+    /// Where the client is and whose network it is in, as the operator's databases say.
+    fn place(&mut self) {
+        let geo = self.json.open(r#""geo":{"#);
+        let names = [
+            (key!("country_iso_code"), "source.geo.country_iso_code", Field::Country),
+            (key!("region_iso_code"), "source.geo.region_iso_code", Field::Region),
+            (key!("city_name"), "source.geo.city_name", Field::City),
+            (key!("continent_code"), "source.geo.continent_code", Field::Continent),
+        ];
+        for (key, name, field) in names {
+            self.field(key, name, field, WORD);
+        }
+        let location = self.json.open(r#""location":{"#);
+        for (key, field) in [(key!("lat"), Field::Latitude), (key!("lon"), Field::Longitude)] {
+            if let Some(degrees) = self.fields.value(field)
+                && is_decimal(degrees.strip_prefix(b"-").unwrap_or(degrees))
+            {
+                self.json.raw(key);
+                self.json.out.extend_from_slice(degrees);
+                self.json.out.push(b',');
+            }
+        }
+        self.json.close(location, b'}');
+        self.json.close(geo, b'}');
+        let network = self.json.open(r#""as":{"#);
+        self.field_number(key!("number"), Field::AsNumber, u64::from(u32::MAX));
+        let organisation = self.json.open(r#""organization":{"#);
+        let name = "source.as.organization.name";
+        self.field(key!("name"), name, Field::AsOrganisation, WORD);
+        self.json.close(organisation, b'}');
+        self.json.close(network, b'}');
     }
 
     pub(super) fn destination(&mut self) {
@@ -146,6 +182,15 @@ impl Scribe<'_, '_> {
         let agent = self.json.open(r#""user_agent":{"#);
         let max = self.limits.user_agent;
         self.field(key!("original"), "user_agent.original", Field::UserAgent, max);
+        self.field(key!("name"), "user_agent.name", Field::AgentName, WORD);
+        self.field(key!("version"), "user_agent.version", Field::AgentVersion, WORD);
+        let system = self.json.open(r#""os":{"#);
+        self.field(key!("name"), "user_agent.os.name", Field::AgentOs, WORD);
+        self.field(key!("version"), "user_agent.os.version", Field::AgentOsVersion, WORD);
+        self.json.close(system, b'}');
+        let device = self.json.open(r#""device":{"#);
+        self.field(key!("name"), "user_agent.device.name", Field::AgentDevice, WORD);
+        self.json.close(device, b'}');
         self.json.close(agent, b'}');
     }
 
