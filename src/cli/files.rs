@@ -22,7 +22,7 @@ use super::exit;
 use super::output::say;
 use crate::engine::batch::{EventBatch, Origin};
 use crate::engine::enrich::Enricher;
-use crate::engine::format::{FormatSet, detect};
+use crate::engine::format::{FormatSet, FormatState, base_of, detect};
 use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
 use crate::escape::visible;
@@ -64,6 +64,7 @@ struct Input {
     blocks: LineBlocks<Box<dyn Read + Send>>,
     next: Option<Text>,
     next_time: Timestamp,
+    /// The formats as the lines before `next` have left them.
     formats: FormatSet,
     modified: Timestamp,
     zone: TimeZone,
@@ -79,6 +80,8 @@ struct Job {
     file: usize,
     text: Text,
     formats: Arc<Mutex<FormatSet>>,
+    /// What the blocks before, which others may be reading, tell about this one.
+    state: FormatState,
     modified: Timestamp,
 }
 
@@ -182,14 +185,14 @@ fn drive<T>(
         while let Some(sender) = &jobs
             && sent - taken < (plan.workers * IN_FLIGHT) as u64
         {
-            let Some((file, text)) = oldest(inputs, reports, spare) else {
+            let Some((file, text, state)) = oldest(inputs, reports, spare) else {
                 jobs = None;
                 break;
             };
             progress(text.bytes.len() as u64);
             reports[file].bytes += text.bytes.len() as u64;
             let (formats, modified) = (Arc::clone(&formats[file]), inputs[file].modified);
-            let job = Job { number: sent, file, text, formats, modified };
+            let job = Job { number: sent, file, text, formats, state, modified };
             sender.send(job).context("a worker ended early")?;
             sent += 1;
         }
@@ -207,19 +210,20 @@ fn drive<T>(
     }
 }
 
-/// The block whose lines are the oldest, of all files.
+/// The block whose lines are the oldest, of all files, and what the blocks before it tell.
 fn oldest(
     inputs: &mut [Input],
     reports: &mut [ScannedFile],
     spare: &Mutex<Vec<EventBatch>>,
-) -> Option<(usize, Text)> {
+) -> Option<(usize, Text, FormatState)> {
     let with_lines = inputs.iter().enumerate().filter(|(_, input)| input.next.is_some());
     let (index, _) = with_lines.min_by_key(|(_, input)| input.next_time)?;
     let text = inputs[index].next.take()?;
+    let state = inputs[index].formats.state();
     let buffer = lock(spare).last_mut().map(EventBatch::take_bytes).unwrap_or_default();
     inputs[index].advance(buffer, &text);
     reports[index].problem.clone_from(&inputs[index].problem);
-    Some((index, text))
+    Some((index, text, state))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -249,6 +253,7 @@ fn run_worker<W, T>(
             parser
         });
         let mut batch = lock(spare).pop().unwrap_or_default();
+        parser.set_state(&job.state);
         parser.fill(&mut batch, job.text);
         let made = work(state, &batch);
         let done = Done { number: job.number, file: job.file, batch, made };
@@ -313,8 +318,9 @@ impl Input {
         Ok(input)
     }
 
-    /// Reads the next block; its origin is that of `before`, with the fingerprint filled in.
+    /// Reads the block behind `before`; its origin is the same, with the fingerprint filled in.
     fn advance(&mut self, buffer: Vec<u8>, before: &Text) {
+        self.formats.skim(&before.bytes);
         let block = match self.blocks.next_block(buffer) {
             Ok(Some(block)) => block,
             Ok(None) => return,
@@ -364,7 +370,8 @@ impl Input {
     }
 
     fn report(&self) -> ScannedFile {
-        let format = self.formats.definition();
+        let definition = self.formats.definition();
+        let format = base_of(&definition);
         let format = format.strip_prefix("auto:").unwrap_or(format).to_owned();
         let name = self.path.display().to_string();
         ScannedFile { name, lines: 0, bytes: 0, format, problem: self.problem.clone() }

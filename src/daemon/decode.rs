@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::engine::batch::{EventBatch, Origin};
 use crate::engine::enrich::Enricher;
-use crate::engine::format::FormatSet;
+use crate::engine::format::{FormatSet, FormatState};
 use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
 use crate::store::Frame;
@@ -22,7 +22,8 @@ const MAX_PARSERS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Decoder {
     enricher: Arc<Enricher>,
-    parsers: HashMap<(String, String), Parser>,
+    /// Each with what its definition says of the lines before: where every frame begins.
+    parsers: HashMap<(String, String), (Parser, FormatState)>,
 }
 
 impl Decoder {
@@ -45,7 +46,8 @@ impl Decoder {
             site: frame.site.clone(),
             host: frame.host.clone(),
         });
-        let parser = self.parser(&frame.format, &frame.zone);
+        let (parser, start) = self.entry(&frame.format, &frame.zone);
+        parser.set_state(start);
         parser.set_reference(frame.modified.max(frame.received));
         let text = Text {
             origin,
@@ -59,6 +61,10 @@ impl Decoder {
 
     /// The parser of a format and zone.
     pub(super) fn parser(&mut self, format: &str, zone: &str) -> &mut Parser {
+        &mut self.entry(format, zone).0
+    }
+
+    fn entry(&mut self, format: &str, zone: &str) -> &mut (Parser, FormatState) {
         if MAX_PARSERS <= self.parsers.len() {
             self.parsers.clear();
         }
@@ -70,7 +76,8 @@ impl Decoder {
                 .expect("a format of the table compiles");
             let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
             let times = TimeReader::new(zone, crate::units::Timestamp(0));
-            Parser::new(formats, times, Arc::clone(enricher))
+            let state = formats.state();
+            (Parser::new(formats, times, Arc::clone(enricher)), state)
         })
     }
 }

@@ -18,7 +18,9 @@ use super::stdin::{self, Stdin};
 use crate::config::{Config, definition};
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::{Alert, Detectors, Limits};
-use crate::engine::format::{Miss, SAMPLE_LINES, detect};
+use crate::engine::format::{
+    Miss, SAMPLE_LINES, detect_after, directives_of, state_of, with_state,
+};
 use crate::engine::time::TimeReader;
 use crate::io::Clock;
 use crate::notify;
@@ -99,6 +101,8 @@ pub(super) struct Pipeline {
     options: Options,
     /// Time of the last event read of each generation, to read the oldest lines first.
     last_times: HashMap<u64, Timestamp>,
+    /// What the lines read of each generation have told about those that follow.
+    states: HashMap<u64, String>,
     buffer: Vec<u8>,
     batch: EventBatch,
     // What the next commit holds. It stays until the store has taken it.
@@ -162,6 +166,7 @@ impl Pipeline {
             host,
             options,
             last_times: HashMap::new(),
+            states: HashMap::new(),
             buffer: Vec::new(),
             batch: EventBatch::default(),
             frames: Vec::new(),
@@ -175,6 +180,7 @@ impl Pipeline {
     pub(super) fn attach(&mut self, stdin: Stdin, source: &SourceConfig) {
         assert!(self.stdin.is_none(), "there is one standard input");
         self.formats.push(SourceFormat::new(source, &self.host));
+        self.states.insert(stdin::GENERATION.0, stdin.note().to_owned());
         (self.stdin, self.stdin_is_late) = (Some(stdin), true);
     }
 
@@ -304,7 +310,7 @@ impl Pipeline {
 
     /// Reads the lines of a block.
     fn take(&mut self, block: Block, now: Timestamp) {
-        self.choose_format(&block);
+        let definition = self.definition_at(&block);
         let format = &self.formats[block.source];
         let mut frame = Frame {
             source: format.name.clone(),
@@ -318,13 +324,19 @@ impl Pipeline {
             received: now,
             modified: block.modified,
             zone: format.zone.clone(),
-            format: format.definition.clone(),
+            format: definition,
             truncated_last: block.truncated_last,
             ..Frame::default()
         };
         let misses = self.decoder.parser(&frame.format, &frame.zone).misses();
         self.decoder.decode_bytes(&frame, block.bytes, &mut self.batch);
-        let after = self.decoder.parser(&frame.format, &frame.zone).misses();
+        let parser = self.decoder.parser(&frame.format, &frame.zone);
+        let (after, definition) = (parser.misses(), parser.definition());
+        if *definition != frame.format {
+            let told = state_of(&definition).to_owned();
+            self.follower.set_note(block.generation, &told);
+            self.states.insert(frame.generation, told);
+        }
         self.detectors.see(&self.batch, now, &mut self.alerts);
         self.hours.add(&self.batch, now);
         let known = self.batch.events().filter(|event| !event.row().time_is_read);
@@ -350,27 +362,53 @@ impl Pipeline {
         self.frames.push(frame);
     }
 
+    /// The definition in force at the first line of `block`.
+    fn definition_at(&mut self, block: &Block) -> String {
+        let id = block.generation;
+        let known = self.states.get(&id.0).cloned();
+        let mut told = known.unwrap_or_else(|| self.told_before(block));
+        if self.choose_format(block, &told) && told.is_empty() {
+            // The format before may not have listened.
+            told = self.told_before(block);
+        }
+        let definition = with_state(&self.formats[block.source].definition, &told);
+        self.states.insert(id.0, told);
+        definition
+    }
+
+    /// What is known of the lines before `block` from the store, or else from the file.
+    fn told_before(&self, block: &Block) -> String {
+        match self.follower.note(block.generation) {
+            "" if block.from == 0 => String::new(),
+            "" => directives_of(&self.follower.lines_before(block.generation, block.from)),
+            note => note.to_owned(),
+        }
+    }
+
     /// Lets the formats vote while few lines were seen, and again when too many are not read.
-    fn choose_format(&mut self, block: &Block) {
+    /// True when another format was chosen.
+    fn choose_format(&mut self, block: &Block, told: &str) -> bool {
         let format = &mut self.formats[block.source];
         if format.fixed {
-            return;
+            return false;
         }
         let misread = self.readings.get(&block.source).is_some_and(|reading| {
             50 <= reading.lines && reading.lines < 5 * reading.misses.iter().sum::<u64>()
         });
         if SAMPLE_LINES <= format.seen && !misread {
-            return;
+            return false;
         }
         let zone = TimeZone::get(&format.zone).unwrap_or(TimeZone::UTC);
         let mut times = TimeReader::new(zone, block.modified);
-        let definition = detect(&block.bytes, &mut times);
-        if definition != format.definition || format.seen == 0 {
+        let definition = detect_after(told, &block.bytes, &mut times);
+        let is_other = definition != format.definition;
+        if is_other || format.seen == 0 {
             let shown = definition.strip_prefix("auto:").unwrap_or(&definition);
             tracing::info!("{} is read as {shown}", format.name);
         }
         format.seen += memchr::memchr_iter(b'\n', &block.bytes).count();
         format.definition = definition;
+        is_other
     }
 
     /// Stores what was read. When the store refuses, everything stays as it is for the next try.
@@ -394,7 +432,10 @@ impl Pipeline {
             .map(|one| (one.id.0, serde_json::to_string(one).expect("a position is JSON")))
             .collect();
         let piped = self.frames.iter().rfind(|one| one.generation == stdin::GENERATION.0);
-        generations.extend(piped.map(|one| (one.generation, stdin::state(one.to))));
+        generations.extend(piped.map(|one| {
+            let told = self.states.get(&one.generation).map_or("", String::as_str);
+            (one.generation, stdin::state(one.to, told))
+        }));
         let expired: Vec<u64> = changes.forgotten.iter().map(|id| id.0).collect();
         let hours = self.hours.records(&self.store)?;
         let commit = Commit {
@@ -414,6 +455,7 @@ impl Pipeline {
         };
         for id in &expired {
             self.last_times.remove(id);
+            self.states.remove(id);
         }
         let turn = Turn {
             lines: self.frames.iter().map(|frame| frame.lines).sum(),

@@ -37,6 +37,9 @@ pub(super) type Open = fn() -> Result<Box<dyn Read + Send>, InputError>;
 struct Position {
     /// Bytes received in all runs.
     received: u64,
+    /// What the lines received have told about those that follow.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    note: String,
 }
 
 /// The near end of standard input.
@@ -50,6 +53,7 @@ pub(super) struct Stdin {
     closed: Arc<AtomicBool>,
     /// Bytes received before this run.
     before: u64,
+    note: String,
     fingerprint: Digest,
 }
 
@@ -84,6 +88,7 @@ impl Stdin {
             ended: false,
             closed,
             before: position.received,
+            note: position.note,
             fingerprint: Digest::of(&[name.as_bytes(), b"\0", &seed.to_le_bytes()].concat()),
         })
     }
@@ -126,6 +131,11 @@ impl Stdin {
         })
     }
 
+    /// What the lines of earlier runs have told about those of this one.
+    pub(super) fn note(&self) -> &str {
+        &self.note
+    }
+
     /// Everything was taken and nothing more will come.
     pub(super) fn has_ended(&self) -> bool {
         self.ended && self.next.is_none()
@@ -137,9 +147,10 @@ impl Stdin {
     }
 }
 
-/// The state to store with lines that end at position `to`.
-pub(super) fn state(to: u64) -> String {
-    serde_json::to_string(&Position { received: to }).expect("a number is JSON")
+/// The state to store with lines that end at position `to` and have told `note`.
+pub(super) fn state(to: u64, note: &str) -> String {
+    let position = Position { received: to, note: note.to_owned() };
+    serde_json::to_string(&position).expect("a number and a text are JSON")
 }
 
 fn read(
@@ -193,9 +204,16 @@ mod tests {
         assert_eq!(b"one\ntwo\n", first[0].bytes.as_slice());
         assert_eq!((GENERATION, 0, 8), (first[0].generation, first[0].from, first[0].to));
         assert_eq!(NOW, first[0].modified);
-        let second = all(start(two_lines, "stdin", Some(&state(first[0].to)), 7));
+        let second = all(start(two_lines, "stdin", Some(&state(first[0].to, "")), 7));
         assert_eq!((8, 16), (second[0].from, second[0].to));
         assert_eq!(first[0].fingerprint, second[0].fingerprint);
+    }
+
+    #[test]
+    fn what_was_told_is_known_to_the_next_run() {
+        let next = start(two_lines, "stdin", Some(&state(8, "Fields: date time")), 7);
+        assert_eq!("Fields: date time", next.note());
+        assert_eq!("", start(two_lines, "stdin", Some("{\"received\":8}"), 7).note());
     }
 
     #[test]

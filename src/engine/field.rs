@@ -93,6 +93,10 @@ pub enum Field {
     Connection,
     /// Number of the request on its connection.
     ConnectionRequests,
+    /// What IIS adds to a status: 1 in `401.1`.
+    IisSubstatus,
+    /// Result of the request as a code of Windows.
+    IisWin32Status,
     /// Program that the user agent names.
     AgentName,
     /// Its version.
@@ -194,6 +198,8 @@ pub const FIELDS: &[FieldEntry] = &[
     text(Field::CacheStatus, "gatewatch.cache.status"),
     number(Field::Connection, "gatewatch.connection.id"),
     number(Field::ConnectionRequests, "gatewatch.connection.requests"),
+    number(Field::IisSubstatus, "gatewatch.iis.substatus"),
+    number(Field::IisWin32Status, "gatewatch.iis.win32_status"),
     text(Field::AgentName, "user_agent.name"),
     text(Field::AgentVersion, "user_agent.version"),
     text(Field::AgentOs, "user_agent.os.name"),

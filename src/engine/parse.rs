@@ -3,14 +3,15 @@
 //! Infallible: a line that no format reads is an event too, of kind [`Kind::ParseFailure`] with
 //! the raw line kept. Hostile input that makes a parser panic (a bug) costs that line only.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::batch::{Action, EventBatch, Field, Kind, Level, Malformed, Origin, Writer};
 use super::enrich::{Agents, Enricher};
-use super::format::{Context, FormatSet, Miss};
+use super::format::{Context, FormatSet, FormatState, Miss};
 use super::time::TimeReader;
 use crate::units::Timestamp;
 
@@ -36,7 +37,8 @@ pub struct Parser {
     times: TimeReader,
     enricher: Arc<Enricher>,
     agents: Agents,
-    /// Empty lines are events too, so that there is one for each line of input.
+    /// Lines that tell nothing, empty ones and those about the log itself, are events too, so that
+    /// there is one for each line of input.
     pub keep_empty: bool,
     misses: [u64; Miss::ALL.len()],
 }
@@ -48,9 +50,19 @@ impl Parser {
         Self { formats, times, enricher, agents, keep_empty: false, misses }
     }
 
-    /// The definition of the format in use.
-    pub fn definition(&self) -> &str {
+    /// The definition of the format in use, as the lines read so far have left it.
+    pub fn definition(&self) -> Cow<'_, str> {
         self.formats.definition()
+    }
+
+    /// What the lines read so far have told about those that follow.
+    pub fn state(&self) -> FormatState {
+        self.formats.state()
+    }
+
+    /// Goes on behind lines that have told `state`.
+    pub fn set_state(&mut self, state: &FormatState) {
+        self.formats.set_state(state);
     }
 
     /// Lines not understood so far, by [`Miss::ALL`].
@@ -73,7 +85,15 @@ impl Parser {
             at = next;
         }
         if truncated_last {
-            batch.mark_last(|row| row.malformed = Some(Malformed::TooLong));
+            let text = batch.bytes();
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
+            let last = from + memrchr(b'\n', text).map_or(0, |end| end as u64 + 1);
+            // A line that is no event has no row to mark.
+            batch.mark_last(|row| {
+                if row.offset == last {
+                    row.malformed = Some(Malformed::TooLong);
+                }
+            });
         }
         buffer
     }
@@ -126,6 +146,9 @@ impl Parser {
         let offset = from + start as u64;
         let mut cx = Context { times: &mut self.times };
         match self.formats.parse(line, &mut cx, out) {
+            Ok(()) if out.row.action == Action::LogDirective && !self.keep_empty => {
+                return out.reset();
+            }
             Ok(()) => {
                 if out.row.time == Timestamp(0) {
                     out.row.time = read_at;

@@ -122,6 +122,24 @@ pub fn split_target(target: &[u8], out: &mut Writer<'_>) {
     set_path(path, out);
 }
 
+/// Sets target, path and query of a server that logs path and query apart. It may have decoded the
+/// path, which then holds any sign, so a path is not taken apart any further.
+pub fn join_target(path: &[u8], query: Option<&[u8]>, out: &mut Writer<'_>) {
+    if path.starts_with(b"/") {
+        out.set(Field::Target, path);
+        out.set(Field::Path, path);
+    } else {
+        split_target(path, out);
+    }
+    let Some(query) = query else { return };
+    out.set(Field::Query, query);
+    out.set_with(Field::Target, |to| {
+        to.extend_from_slice(path);
+        to.push(b'?');
+        to.extend_from_slice(query);
+    });
+}
+
 fn set_path(path: &[u8], out: &mut Writer<'_>) {
     if !path.is_empty() {
         out.set(Field::Path, path);

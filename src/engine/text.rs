@@ -54,7 +54,8 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.map(|digit| char::from(digit.to_ascii_lowercase())).collect()
 }
 
-fn hex_value(digit: u8) -> u8 {
+/// Value of a hexadecimal digit of either case.
+pub fn hex_value(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',
         _ => (digit | 0x20) - b'a' + 10,

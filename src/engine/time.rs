@@ -69,15 +69,52 @@ impl TimeReader {
     /// RFC 3339 and ISO 8601 with `T` or a blank, a fraction after `.` or `,`, and any zone or
     /// none.
     pub fn iso(&mut self, text: &[u8]) -> Option<Logged> {
-        if text.len() < 19 || text[4] != b'-' || text[7] != b'-' || !matches!(text[10], b'T' | b' ')
-        {
+        let (civil, zone) = iso_parts(text)?;
+        self.zoned(civil, zone)
+    }
+
+    /// As [`TimeReader::iso`], in UTC where no zone is written.
+    pub fn iso_utc(&mut self, text: &[u8]) -> Option<Logged> {
+        let (civil, zone) = iso_parts(text)?;
+        if zone.is_empty() { civil.utc() } else { self.zoned(civil, zone) }
+    }
+
+    /// `2026-11-20` and `07:46:41`, which may have a fraction: UTC, as the W3C format has it.
+    pub fn w3c(date: &[u8], time: &[u8]) -> Option<Logged> {
+        if date.len() != 10 || date[4] != b'-' || date[7] != b'-' {
             return None;
         }
-        let (seconds, rest) = clock(&text[11..])?;
+        let (seconds, rest) = clock(time)?;
         let (nanos, rest) = fraction(rest)?;
-        let (month, day) = (digits(&text[5..7])?, digits(&text[8..10])?);
-        let civil = Civil { year: digits(&text[..4])? as i64, month, day, seconds, nanos };
-        self.zoned(civil, rest)
+        let (month, day) = (digits(&date[5..7])?, digits(&date[8..])?);
+        let civil = Civil { year: digits(&date[..4])? as i64, month, day, seconds, nanos };
+        rest.is_empty().then(|| civil.utc())?
+    }
+
+    /// `11/20/2026` or `11/20/26`, and `7:46:41`, as IIS writes them in its own format: local time.
+    pub fn iis(&mut self, date: &[u8], time: &[u8]) -> Option<Logged> {
+        let mut parts = date.split(|byte| *byte == b'/');
+        let (month, day, year) = (parts.next()?, parts.next()?, parts.next()?);
+        let year = match (year.len(), digits(year)? as i64) {
+            (4, year) => year,
+            (2, year @ 70..) => 1900 + year,
+            (2, year) => 2000 + year,
+            _ => return None,
+        };
+        let mut padded = *b"00:00:00";
+        let time = match time.len() {
+            7 => {
+                padded[1..].copy_from_slice(time);
+                &padded[..]
+            }
+            _ => time,
+        };
+        let (seconds, rest) = clock(time)?;
+        if parts.next().is_some() || !rest.is_empty() || 2 < month.len() || 2 < day.len() {
+            return None;
+        }
+        let (month, day) = (digits(month)?, digits(day)?);
+        self.local(Civil { year, month, day, seconds, nanos: 0 })
     }
 
     /// `2026/11/20 07:46:41`, as nginx's error log writes it: local time.
@@ -242,9 +279,25 @@ impl Civil {
         Some(days * 86_400 + i64::from(self.seconds))
     }
 
+    fn utc(&self) -> Option<Logged> {
+        Some((self.at(self.seconds_since_1970()?)?, 0))
+    }
+
     fn at(&self, seconds: i64) -> Option<Timestamp> {
         Some(Timestamp(u64::try_from(seconds).ok()? * 1_000_000_000 + self.nanos))
     }
+}
+
+/// Date and time of RFC 3339, and the zone as it is written.
+fn iso_parts(text: &[u8]) -> Option<(Civil, &[u8])> {
+    if text.len() < 19 || text[4] != b'-' || text[7] != b'-' || !matches!(text[10], b'T' | b' ') {
+        return None;
+    }
+    let (seconds, rest) = clock(&text[11..])?;
+    let (nanos, rest) = fraction(rest)?;
+    let (month, day) = (digits(&text[5..7])?, digits(&text[8..10])?);
+    let civil = Civil { year: digits(&text[..4])? as i64, month, day, seconds, nanos };
+    Some((civil, rest))
 }
 
 /// `HH:MM:SS` as seconds since midnight, and what follows; second 60 counts as 59.
@@ -352,6 +405,26 @@ mod tests {
         check(utc.syslog(b"Nov 21 07:46:00"), "2026-11-21T07:46:00.000Z", 0);
         check(utc.syslog(b"Dec 31 23:59:59"), "2025-12-31T23:59:59.000Z", 0);
         check(utc.syslog(b"Feb 29 12:00:00"), "2024-02-29T12:00:00.000Z", 0);
+    }
+
+    #[test]
+    fn iis_writes_utc_in_one_format_and_local_time_in_another() {
+        let mut paris = reader("Europe/Paris");
+        check(TimeReader::w3c(b"2026-11-20", b"07:46:41"), "2026-11-20T07:46:41.000Z", 0);
+        check(TimeReader::w3c(b"2026-11-20", b"07:46:41.5"), "2026-11-20T07:46:41.500Z", 0);
+        check(paris.iso_utc(b"2026-11-20T07:46:41.5"), "2026-11-20T07:46:41.500Z", 0);
+        check(paris.iso_utc(b"2026-11-20 08:46:41+01:00"), "2026-11-20T07:46:41.000Z", 60);
+        check(paris.iis(b"11/20/2026", b"8:46:41"), "2026-11-20T07:46:41.000Z", 60);
+        check(paris.iis(b"7/3/26", b"12:46:41"), "2026-07-03T10:46:41.000Z", 120);
+        for date in ["2026-11-31", "2026-1-020", "20261120", "", "2026-11-20 "] {
+            assert_eq!(None, TimeReader::w3c(date.as_bytes(), b"07:46:41"), "{date}");
+        }
+        for (date, time) in [("20/11/2026", "7:46:41"), ("11/20/226", "7:46:41"),
+            ("11/20/2026/1", "7:46:41"), ("11/20/2026", "7:46"), ("11/20/2026", "17:46:411")]
+        {
+            assert_eq!(None, paris.iis(date.as_bytes(), time.as_bytes()), "{date} {time}");
+        }
+        assert_eq!(None, TimeReader::w3c(b"2026-11-20", b"7:46:41"));
     }
 
     #[test]

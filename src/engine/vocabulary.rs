@@ -176,6 +176,8 @@ pub enum Action {
     PrivilegeElevation,
     /// A login-log line without a class of its own.
     AuthInfo,
+    /// A line in which the log speaks of itself, such as the names of its columns.
+    LogDirective,
     /// A line that could not be parsed.
     ParseFailed,
 }
@@ -201,6 +203,7 @@ impl Action {
             Self::PreauthDisconnect => "preauth_disconnect",
             Self::PrivilegeElevation => "privilege_elevation",
             Self::AuthInfo => "auth_info",
+            Self::LogDirective => "log_directive",
             Self::ParseFailed => "parse_failed",
         }
     }

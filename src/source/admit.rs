@@ -177,6 +177,7 @@ impl Follower {
             lost_bytes: 0,
             nul_bytes: 0,
             long_lines: 0,
+            note: String::new(),
         };
         generation.grow_head(&file, stat.size)?;
         if began == Began::History {

@@ -110,6 +110,22 @@ impl Follower {
         self.tails.iter().map(|tail| &tail.generation)
     }
 
+    /// What [`Follower::set_note`] was told last, also before a restart.
+    pub fn note(&self, id: GenerationId) -> &str {
+        let tail = self.tails.iter().find(|tail| tail.generation.id == id);
+        tail.map_or("", |tail| &tail.generation.note)
+    }
+
+    /// Keeps `note` with the position of a generation, and so in the store.
+    pub fn set_note(&mut self, id: GenerationId, note: &str) {
+        if let Some(tail) = self.tails.iter_mut().find(|tail| tail.generation.id == id)
+            && tail.generation.note != note
+        {
+            note.clone_into(&mut tail.generation.note);
+            self.changed.insert(id);
+        }
+    }
+
     /// What changed since the last call, rotations included.
     ///
     /// Call it when every block read so far is part of the commit, and store all of it in that

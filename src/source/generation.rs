@@ -85,6 +85,9 @@ pub struct Generation {
     pub nul_bytes: u64,
     /// Lines longer than the limit, of which only the head was read.
     pub long_lines: u64,
+    /// What the reader of the lines up to `offset` has to know of them to go on; its own words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 impl Generation {

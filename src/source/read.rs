@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::block::Block;
 use super::follow::Follower;
@@ -24,6 +24,10 @@ const TURN_BYTES: usize = 256 << 10;
 
 /// Bytes taken in one step over NUL bytes and long lines.
 const STEP_BYTES: usize = 64 << 10;
+
+/// Bytes of the start of a file that are looked at again, and of what lies before a position.
+const HEAD_LOOK_BYTES: usize = 64 << 10;
+const BACK_LOOK_BYTES: usize = 256 << 10;
 
 /// What a read yielded: the length of the head in the buffer and the position after the lines.
 struct Lines {
@@ -58,6 +62,37 @@ impl Follower {
     /// The next block of one generation out of [`Follower::ready`].
     pub fn read_from(&mut self, generation: GenerationId, buffer: Vec<u8>) -> Option<Block> {
         self.read_once(generation, buffer).ok()
+    }
+
+    /// Whole lines from the start of a file and from right before `position`; all of them where it
+    /// is near the start, none where the file cannot be read.
+    pub fn lines_before(&self, generation: GenerationId, position: u64) -> Vec<u8> {
+        let tail = self.tails.iter().find(|tail| tail.generation.id == generation);
+        let Some(file) = tail.and_then(|tail| tail.file.as_ref()) else { return Vec::new() };
+        let look = |from: u64, length: usize| {
+            let mut bytes = vec![0; length];
+            // Who asks does without what cannot be read: the next read tells about the error.
+            let read = read_at(file, &mut bytes, from).unwrap_or(0);
+            bytes.truncate(read);
+            bytes
+        };
+        let mut lines = look(0, position.min(HEAD_LOOK_BYTES as u64) as usize);
+        let rest = position - lines.len() as u64;
+        if 0 < rest {
+            let back = look(position - rest.min(BACK_LOOK_BYTES as u64), BACK_LOOK_BYTES);
+            let back = &back[..back.len().min(rest as usize)];
+            if rest as usize != back.len() {
+                lines.truncate(memrchr(b'\n', &lines).map_or(0, |end| end + 1));
+                let start = memchr(b'\n', back).map_or(back.len(), |end| end + 1);
+                lines.extend_from_slice(&back[start..]);
+            } else {
+                lines.extend_from_slice(back);
+            }
+        }
+        match lines.strip_prefix(BOM) {
+            Some(behind) => behind.to_vec(),
+            None => lines,
+        }
     }
 
     fn next_turn(&self) -> Option<GenerationId> {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Grade, Module, Reason, Writer,
 };
+use crate::engine::text::parse_u64;
 
 /// `[logins]`: how log-ins of these sites are told.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -445,7 +446,11 @@ fn verdict(
     let status = out.row.status;
     let challenged = matches!(status, 401 | 407);
     let named = out.has(Field::User);
-    if challenged && (named || out.row.empty_user) {
+    let on_iis = challenged && out.has(Field::IisSubstatus);
+    if on_iis && let Some(verdict) = iis(raw, out) {
+        return Some((verdict, ""));
+    }
+    if challenged && !on_iis && (named || out.row.empty_user) {
         // Measured on nginx and Apache: a wrong password and an unknown user look the same.
         return Some((failure(Reason::BadCredentials, AuthMethod::Basic, Confidence::High), ""));
     }
@@ -466,13 +471,7 @@ fn verdict(
             return Some((ended(method, confidence, failure, success, status), profile.app));
         }
     }
-    challenged.then(|| {
-        let mut auth = failure(Reason::BadCredentials, AuthMethod::Basic, Confidence::High);
-        auth.outcome = AuthOutcome::Challenge;
-        auth.reason = None;
-        auth.counted = false;
-        (auth, "")
-    })
+    (challenged && !(on_iis && named)).then(|| (challenge(), ""))
 }
 
 impl LoginPage {
@@ -515,6 +514,28 @@ fn lies_below(path: &[u8], entry: &[u8]) -> bool {
     let climbs = memchr::memmem::find(path, b"..").is_some() || path.contains(&b'%');
     path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest[0] == b'/') && !climbs
 }
+
+/// What IIS says about a refusal beyond its status: Windows' own word about the credentials.
+fn iis(raw: &[u8], out: &Writer<'_>) -> Option<Auth> {
+    let number = |field| out.field(raw, field).and_then(parse_u64);
+    match (number(Field::IisSubstatus)?, number(Field::IisWin32Status).unwrap_or_default()) {
+        (1, code @ (LOGON_DENIED | LOGON_FAILURE)) => {
+            let basic = code == LOGON_FAILURE;
+            let method = if basic { AuthMethod::Basic } else { AuthMethod::Other };
+            Some(failure(Reason::BadCredentials, method, Confidence::High))
+        }
+        // A leg of NTLM's dialogue, and the answer to a request without credentials.
+        (1 | 2, _) => Some(challenge()),
+        // The resource is not for that user, or the application has its own reasons.
+        _ => None,
+    }
+}
+
+/// `SEC_E_LOGON_DENIED`, from NTLM and Negotiate.
+const LOGON_DENIED: u64 = 0x8009_030C;
+
+/// `ERROR_LOGON_FAILURE`, from Basic.
+const LOGON_FAILURE: u64 = 1326;
 
 /// The request ends a session: asked for each request, so a path is refused by its end.
 fn is_logout(raw: &[u8], out: &Writer<'_>) -> bool {
@@ -561,6 +582,11 @@ fn ended(
 fn failure(reason: Reason, method: AuthMethod, confidence: Confidence) -> Auth {
     let reason = Some(reason);
     Auth { outcome: AuthOutcome::Failure, reason, method, confidence, counted: true }
+}
+
+fn challenge() -> Auth {
+    let auth = failure(Reason::BadCredentials, AuthMethod::Basic, Confidence::High);
+    Auth { outcome: AuthOutcome::Challenge, reason: None, counted: false, ..auth }
 }
 
 #[cfg(test)]

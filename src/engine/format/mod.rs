@@ -9,6 +9,7 @@ mod apache_error;
 mod auth;
 mod capture;
 mod combined;
+mod iis_native;
 mod lighttpd_error;
 mod nginx;
 mod nginx_error;
@@ -16,13 +17,16 @@ mod pattern;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+mod w3c;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::batch::{EventBatch, Field, Module, Writer};
+use super::batch::{Action, EventBatch, Field, Module, Writer};
 use super::time::TimeReader;
 use pattern::RegexFormat;
 use template::Template;
+use w3c::W3c;
 
 /// Why a format does not read a line; the names are the values of the `reason` label.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -140,6 +144,16 @@ pub const FORMATS: &[FormatEntry] = &[
         help: "auth.log and secure: sshd, PAM, sudo and su lines of syslog",
         build: || Ok(Format::Fixed(&auth::FORMAT)),
     },
+    FormatEntry {
+        name: w3c::NAME,
+        help: "W3C extended: columns named by #Fields (IIS, HTTPERR, IIS FTP, CloudFront, others)",
+        build: || Ok(Format::W3c(W3c::default())),
+    },
+    FormatEntry {
+        name: "iis_native",
+        help: "IIS's own format: a fixed list of columns with commas",
+        build: || Ok(Format::Fixed(&iis_native::FORMAT)),
+    },
 ];
 
 const COMMON: &str = r#"%h %l %u %t "%r" %>s %b"#;
@@ -163,7 +177,14 @@ pub enum Format {
     Regex(Box<RegexFormat>),
     /// A parser written by hand, that keeps nothing from line to line.
     Fixed(&'static FixedFormat),
+    /// The columns are named by lines of the file.
+    W3c(W3c),
 }
+
+/// What a format that is told its columns by the file knows at some place in the file; nothing for
+/// any other format. Of no use to another format than the one it is from.
+#[derive(Clone, Debug, Default)]
+pub struct FormatState(Option<Arc<w3c::State>>);
 
 /// A format whose parser is a function of the line alone. Each has a file of its own here and a
 /// constant of this type in it.
@@ -259,6 +280,7 @@ impl Format {
             Self::Template(template) => template.parse(line, cx, out),
             Self::Regex(regex) => regex.parse(line, cx, out),
             Self::Fixed(fixed) => (fixed.parse)(line, cx, out),
+            Self::W3c(w3c) => w3c.parse(line, cx, out),
         }
     }
 
@@ -268,6 +290,7 @@ impl Format {
             Self::Template(template) => template.captures(),
             Self::Regex(regex) => regex.captures(),
             Self::Fixed(fixed) => fixed.captures,
+            Self::W3c(w3c) => w3c.captures(),
         }
     }
 
@@ -277,6 +300,7 @@ impl Format {
             Self::Template(template) => template.identity(),
             Self::Regex(_) => (Module::App, pattern::NAME),
             Self::Fixed(fixed) => (fixed.module, fixed.name),
+            Self::W3c(w3c) => w3c.identity(),
         }
     }
 }
@@ -292,20 +316,51 @@ pub struct FormatSet {
 
 impl FormatSet {
     /// Makes the set of a stored definition: `auto:combined`, a name of [`FORMATS`],
-    /// `written:…` or `regex:…`.
+    /// `written:…` or `regex:…`. Behind a name, `#` and what [`state_of`] answered may follow.
     pub fn from_definition(definition: &str) -> Result<Self, FormatError> {
-        let (primary, others) = match definition.split_once(':') {
+        let base = base_of(definition);
+        let (mut primary, others) = match base.split_once(':') {
             Some(("auto", name)) => (Format::named(name)?, all_but(name)),
             Some(("written", text)) => (Format::written(text)?, Vec::new()),
             Some(("regex", pattern)) => (Format::regex(pattern)?, Vec::new()),
-            _ => (Format::named(definition)?, Vec::new()),
+            _ => (Format::named(base)?, Vec::new()),
         };
-        Ok(Self { definition: definition.to_owned(), primary, others })
+        if let Format::W3c(w3c) = &mut primary {
+            *w3c = W3c::with_state(state_of(definition));
+        }
+        Ok(Self { definition: base.to_owned(), primary, others })
     }
 
-    /// The text that makes the same set again.
-    pub fn definition(&self) -> &str {
-        &self.definition
+    /// The text that makes the same set again, with what its lines have told so far.
+    pub fn definition(&self) -> Cow<'_, str> {
+        match &self.primary {
+            Format::W3c(w3c) if !w3c.state().text().is_empty() => {
+                Cow::Owned(with_state(&self.definition, w3c.state().text()))
+            }
+            _ => Cow::Borrowed(&self.definition),
+        }
+    }
+
+    /// What the lines read so far have told about those that follow.
+    pub fn state(&self) -> FormatState {
+        FormatState(match &self.primary {
+            Format::W3c(w3c) => Some(Arc::clone(w3c.state())),
+            _ => None,
+        })
+    }
+
+    /// Goes on as if the lines before were those that led to `state`.
+    pub fn set_state(&mut self, state: &FormatState) {
+        if let (Format::W3c(w3c), FormatState(Some(state))) = (&mut self.primary, state) {
+            w3c.set_state(state);
+        }
+    }
+
+    /// Takes in what the lines of `bytes` tell about those that follow, as reading them would.
+    pub fn skim(&mut self, bytes: &[u8]) {
+        if let Format::W3c(w3c) = &mut self.primary {
+            w3c.skim(bytes);
+        }
     }
 
     /// The program family and the name of the file's own format: what a line that no format reads
@@ -344,10 +399,47 @@ impl FormatSet {
     }
 }
 
+/// A definition without what lines have told.
+pub fn base_of(definition: &str) -> &str {
+    parts_of(definition).0
+}
+
+/// What lines have told, as a part of a definition; empty where there is nothing to tell.
+pub fn state_of(definition: &str) -> &str {
+    parts_of(definition).1
+}
+
+/// The definition of a format at a place where lines have told `state`.
+pub fn with_state(base: &str, state: &str) -> String {
+    match (base.strip_prefix("auto:").unwrap_or(base), state) {
+        (w3c::NAME, state) if !state.is_empty() => format!("{base}#{state}"),
+        _ => base.to_owned(),
+    }
+}
+
+fn parts_of(definition: &str) -> (&str, &str) {
+    match definition.split_once('#') {
+        Some((base, state)) if matches!(base.strip_prefix("auto:").unwrap_or(base), w3c::NAME) => {
+            (base, state)
+        }
+        _ => (definition, ""),
+    }
+}
+
+/// What the directives among the lines of `bytes` say, to stand before lines that follow them:
+/// a `state` for [`with_state`].
+pub fn directives_of(bytes: &[u8]) -> String {
+    let mut w3c = W3c::default();
+    w3c.skim(bytes);
+    w3c.state().text().to_owned()
+}
+
 /// All formats but one, those first that read most.
 fn all_but(name: &str) -> Vec<Format> {
     let others = FORMATS.iter().filter(|entry| entry.name != name);
-    let mut others: Vec<Format> = others.filter_map(|entry| (entry.build)().ok()).collect();
+    let others = others.filter_map(|entry| (entry.build)().ok());
+    // What lines tell belongs to the format of the file: no other listens to them.
+    let mut others: Vec<Format> = others.filter(|one| !matches!(one, Format::W3c(_))).collect();
     others.sort_by_key(|format| std::cmp::Reverse(format.captures()));
     others
 }
@@ -367,9 +459,17 @@ pub const SAMPLE_LINES: usize = 200;
 
 /// Lets every format read `sample` (whole lines) and answers all votes, the best first.
 pub fn vote(sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
+    vote_after("", sample, times)
+}
+
+/// The same for lines before which others have told `state`.
+fn vote_after(state: &str, sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
     let mut votes: Vec<Vote> = Vec::new();
     for entry in FORMATS {
         let Ok(mut format) = (entry.build)() else { continue };
+        if let Format::W3c(w3c) = &mut format {
+            *w3c = W3c::with_state(state);
+        }
         let mut batch = EventBatch::default();
         batch.refill(Arc::default(), sample.to_vec());
         let (raw, mut out) = batch.open();
@@ -380,11 +480,15 @@ pub fn vote(sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            lines += 1;
             out.reset();
             if format.parse(line, &mut cx, &mut out).is_ok() {
+                if out.row.action == Action::LogDirective {
+                    // Any line with `#` in front passes for one, and proves nothing.
+                    continue;
+                }
                 sum += if out.has(Field::Trailing) { 0.5 } else { 1.0 };
             }
+            lines += 1;
             if lines as usize == SAMPLE_LINES {
                 break;
             }
@@ -398,9 +502,16 @@ pub fn vote(sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
 
 /// The definition that suits `sample` best; `combined` where nothing reads any of it.
 pub fn detect(sample: &[u8], times: &mut TimeReader) -> String {
-    let votes = vote(sample, times);
-    let best = votes.first().filter(|vote| 0.0 < vote.score);
-    format!("auto:{}", best.map_or("combined", |vote| vote.name))
+    detect_after("", sample, times)
+}
+
+/// The same for lines before which others have told `state`; the definition is without it.
+pub fn detect_after(state: &str, sample: &[u8], times: &mut TimeReader) -> String {
+    let votes = vote_after(state, sample, times);
+    let best = votes.first().filter(|vote| 0.0 < vote.score).map(|vote| vote.name);
+    let names_columns = || [state, &directives_of(sample)].iter().any(|told| told.contains("Fields:"));
+    let name = best.or_else(|| names_columns().then_some(w3c::NAME));
+    format!("auto:{}", name.unwrap_or("combined"))
 }
 
 #[cfg(test)]

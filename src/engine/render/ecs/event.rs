@@ -322,12 +322,14 @@ fn log_name(row: &Row) -> Log {
     match row.kind {
         Kind::Access => Log::Access,
         Kind::ServerError => Log::Error,
+        // The sessions of an FTP server have a log of their own.
+        Kind::Auth if row.format.ends_with(":ftp") => Log::Auth,
         // A log-in line of a web server stands in its error log.
         Kind::Auth if !matches!(row.module, Module::System | Module::App) => Log::Error,
         Kind::Auth => Log::Auth,
         // What would have been in the line shows in the name of the format that refused it.
         Kind::ParseFailure if row.format.ends_with("error") => Log::Error,
-        Kind::ParseFailure if row.format.ends_with("auth") => Log::Auth,
+        Kind::ParseFailure if row.format.ends_with("auth") || row.format.ends_with(":ftp") => Log::Auth,
         Kind::ParseFailure if row.module == Module::System => Log::Auth,
         Kind::ParseFailure => Log::Access,
     }

@@ -185,6 +185,10 @@ impl Scribe<'_, '_> {
         self.field_number(key!("id"), Field::Connection, u64::MAX);
         self.field_number(key!("requests"), Field::ConnectionRequests, u64::MAX);
         self.json.close(connection, b'}');
+        let iis = self.json.open(r#""iis":{"#);
+        self.field_number(key!("substatus"), Field::IisSubstatus, u64::MAX);
+        self.field_number(key!("win32_status"), Field::IisWin32Status, u64::MAX);
+        self.json.close(iis, b'}');
     }
 
     fn auth(&mut self) {

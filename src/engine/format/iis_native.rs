@@ -1,0 +1,131 @@
+//! IIS's own format: `192.0.2.1, -, 11/20/2026, 7:55:20, W3SVC2, WEB1, 192.0.2.9, 4502, 163, 3223,
+//! 200, 0, GET, /x.gif, -,`. The columns are always the same, the time is local.
+//!
+//! Nothing is escaped, so the name of the user and the path may hold commas. What lies between
+//! them is what the server writes, from the date to the status; a line in which two places look
+//! like that is refused, because one of them was sent by a client.
+//!
+//! Invariant: client, time and status are never read from what a client sends.
+
+use super::{Context, FixedFormat, Miss};
+use crate::engine::address::{parse_ip, set_client};
+use crate::engine::batch::{Field, Module, Stamp, Writer};
+use crate::engine::request;
+use crate::engine::text::parse_u64;
+
+/// The format; its parser is [`parse`].
+pub(super) const FORMAT: FixedFormat =
+    FixedFormat { name: NAME, module: Module::Iis, captures: 14, parse };
+
+const NAME: &str = "iis_native";
+
+/// Between two columns.
+const COMMA: &[u8] = b", ";
+
+/// Columns from the date to the method.
+const SERVERS: usize = 11;
+
+/// Columns of a line that are looked at: more than a path of any use has commas.
+const COLUMNS_MAX: usize = 256;
+
+/// Reads one line.
+fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
+    let line = line.trim_ascii_end();
+    let line = line.strip_suffix(b",").ok_or(Miss::Shape)?;
+    let end = memchr::memmem::find(line, COMMA).ok_or(Miss::Shape)?;
+    let client = &line[..end];
+    if parse_ip(client).is_none() {
+        return Err(Miss::Client);
+    }
+    let rest = &line[end + 2..];
+    let (at, values) = servers_part(rest)?;
+    let [date, time, service, computer, address, taken, received, sent, status, win32, method] =
+        values;
+    let user = &rest[..at - 2];
+    let tail = &rest[offset_in(rest, method) + method.len()..];
+    let tail = tail.strip_prefix(COMMA).ok_or(Miss::Shape)?;
+    // The path was decoded and may hold a comma and a blank; the parameters were not.
+    let comma = memchr::memmem::rfind(tail, COMMA).ok_or(Miss::Shape)?;
+    let (path, query) = (&tail[..comma], &tail[comma + 2..]);
+
+    let row = &mut out.row;
+    (row.module, row.format, row.stamp) = (Module::Iis, NAME, Stamp::End);
+    (row.time, row.zone_minutes) = cx.times.iis(date, time).ok_or(Miss::Time)?;
+    row.status = status_of(status)?;
+    row.duration_ns = parse_u64(taken).and_then(|ms| ms.checked_mul(1_000_000));
+    row.bytes = parse_u64(sent);
+    set_client(out, client);
+    if user != b"-" {
+        out.set(Field::User, user);
+    }
+    out.label("s-sitename", service);
+    out.set(Field::Hostname, computer);
+    out.set(Field::DestinationIp, address);
+    out.set(Field::RequestBytes, received);
+    out.set(Field::ResponseBytes, sent);
+    out.set(Field::IisWin32Status, win32);
+    if method != b"-" {
+        out.set(Field::Method, method);
+    }
+    if !matches!(path, b"" | b"-") {
+        let query = Some(query).filter(|query| !matches!(*query, b"" | b"-"));
+        request::join_target(path, query, out);
+    }
+    Ok(())
+}
+
+/// Finds the columns that the server writes: where they begin in `rest`, and their values.
+fn servers_part(rest: &[u8]) -> Result<(usize, [&[u8]; SERVERS]), Miss> {
+    let mut window: [&[u8]; SERVERS] = [b""; SERVERS];
+    let (mut found, mut filled, mut start) = (None, 0, 0);
+    for _ in 0..COLUMNS_MAX {
+        let end = memchr::memmem::find(&rest[start..], COMMA).map(|length| start + length);
+        window.rotate_left(1);
+        window[SERVERS - 1] = &rest[start..end.unwrap_or(rest.len())];
+        filled += 1;
+        // The user stands before them.
+        if SERVERS < filled && is_servers(&window) && found.replace(window).is_some() {
+            return Err(Miss::Shape);
+        }
+        let Some(end) = end else {
+            let window = found.ok_or(Miss::Shape)?;
+            return Ok((offset_in(rest, window[0]), window));
+        };
+        start = end + 2;
+    }
+    Err(Miss::Shape)
+}
+
+/// Where `part` lies in `text`.
+fn offset_in(text: &[u8], part: &[u8]) -> usize {
+    part.as_ptr() as usize - text.as_ptr() as usize
+}
+
+fn is_servers(values: &[&[u8]; SERVERS]) -> bool {
+    let [date, time, service, _, address, numbers @ .., method] = values;
+    let is_date = |text: &[u8]| {
+        (6..=10).contains(&text.len())
+            && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'/')
+            && text.iter().filter(|byte| **byte == b'/').count() == 2
+    };
+    let is_time = |text: &[u8]| {
+        (7..=8).contains(&text.len())
+            && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b':')
+    };
+    is_date(date)
+        && is_time(time)
+        && !service.is_empty()
+        && service.iter().all(u8::is_ascii_alphanumeric)
+        && parse_ip(address).is_some()
+        && numbers.iter().all(|number| parse_u64(number).is_some())
+        && !method.is_empty()
+        && method.iter().all(u8::is_ascii_graphic)
+}
+
+fn status_of(text: &[u8]) -> Result<u16, Miss> {
+    match parse_u64(text) {
+        Some(0) => Ok(0),
+        Some(status @ 100..=999) => Ok(status as u16),
+        _ => Err(Miss::Status),
+    }
+}
