@@ -129,3 +129,91 @@ fn status_of(text: &[u8]) -> Result<u16, Miss> {
         _ => Err(Miss::Status),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{check, check_miss, mutated, read};
+    use super::*;
+
+    #[test]
+    fn a_line_has_fifteen_columns() {
+        check(
+            parse,
+            "192.0.2.1, CORP\\anna, 11/20/2026, 7:55:20, W3SVC2, WEB1, 192.0.2.9, 4502, 163, 3223, \
+             401, 1326, GET, /a.aspx, id=7,",
+            &[
+                ("time", "2026-11-20T07:55:20.000Z"),
+                ("client", "192.0.2.1"),
+                ("user.name", "CORP\\anna"),
+                ("host.hostname", "WEB1"),
+                ("labels.s-sitename", "W3SVC2"),
+                ("destination.ip", "192.0.2.9"),
+                ("duration", "4502000000"),
+                ("http.request.bytes", "163"),
+                ("http.response.bytes", "3223"),
+                ("status", "401"),
+                ("gatewatch.iis.win32_status", "1326"),
+                ("http.request.method", "GET"),
+                ("url.original", "/a.aspx?id=7"),
+                ("url.path", "/a.aspx"),
+                ("url.query", "id=7"),
+            ],
+        );
+    }
+
+    #[test]
+    fn commas_of_clients_stay_in_their_columns() {
+        check(
+            parse,
+            "192.0.2.1, one, two, 11/20/26, 17:55:20, W3SVC2, WEB1, 192.0.2.9, 1, 2, 3, 200, 0, \
+             GET, /a, b, c.gif, -,",
+            &[("user.name", "one, two"), ("url.path", "/a, b, c.gif"), ("url.query", "-")],
+        );
+    }
+
+    #[test]
+    fn a_line_with_two_places_for_the_status_is_refused() {
+        let part = "11/20/2026, 7:55:20, W3SVC2, WEB1, 192.0.2.9, 1, 2, 3, 200, 0, GET";
+        check_miss(parse, &format!("192.0.2.1, -, {part}, {part}, /a, -,"), Miss::Shape);
+        check_miss(parse, &format!("192.0.2.1, -, {part}, /a, {part}, -,"), Miss::Shape);
+    }
+
+    #[test]
+    fn other_lines_are_refused() {
+        let line = "192.0.2.1, -, 11/20/2026, 7:55:20, W3SVC2, WEB1, 192.0.2.9, 1, 2, 3, 200, 0, \
+                    GET, /a, -,";
+        check(parse, line, &[("status", "200")]);
+        check_miss(parse, &line[..line.len() - 1], Miss::Shape);
+        check_miss(parse, &line.replace("192.0.2.1,", "localhost,"), Miss::Client);
+        check_miss(parse, &line.replace("11/20", "20/11"), Miss::Time);
+        check_miss(parse, &line.replace(" 200,", " 42,"), Miss::Status);
+        check_miss(parse, &line.replace(" 1, 2,", " 1, x,"), Miss::Shape);
+        check_miss(parse, "192.0.2.1, -,", Miss::Shape);
+        check_miss(parse, "", Miss::Shape);
+        check_miss(parse, &line.replace("/a", &", ".repeat(60_000)), Miss::Shape);
+    }
+
+    const LINES: &[&str] = &[
+        "192.0.2.1, -, 11/20/2026, 7:55:20, W3SVC2, WEB1, 192.0.2.9, 1, 2, 3, 200, 0, GET, /a, -,",
+        "2001:db8::1, a, b, 11/20/26, 17:55:20, W3SVC2, , 192.0.2.9, 1, 2, 3, 0, 0, -, -, -,",
+    ];
+
+    proptest! {
+        #[test]
+        fn damaged_lines_are_read_or_refused(line in mutated(LINES)) {
+            let _ = read(parse, &line);
+        }
+
+        #[test]
+        fn any_user_name_leaves_client_and_status_as_they_are(user in "[^\\x00-\\x1f]{1,60}") {
+            let line = format!(
+                "192.0.2.1, {user}, 11/20/2026, 7:55:20, W3SVC2, WEB1, 192.0.2.9, 1, 2, 3, 401, 0, GET, /a, -,"
+            );
+            let facts = read(parse, line.as_bytes()).expect("a line that is read");
+            prop_assert_eq!("192.0.2.1", &facts["client"]);
+            prop_assert_eq!("401", &facts["status"]);
+        }
+    }
+}

@@ -509,7 +509,8 @@ pub fn detect(sample: &[u8], times: &mut TimeReader) -> String {
 pub fn detect_after(state: &str, sample: &[u8], times: &mut TimeReader) -> String {
     let votes = vote_after(state, sample, times);
     let best = votes.first().filter(|vote| 0.0 < vote.score).map(|vote| vote.name);
-    let names_columns = || [state, &directives_of(sample)].iter().any(|told| told.contains("Fields:"));
+    let names_columns =
+        || [state, &directives_of(sample)].iter().any(|told| told.contains("Fields:"));
     let name = best.or_else(|| names_columns().then_some(w3c::NAME));
     format!("auto:{}", name.unwrap_or("combined"))
 }

@@ -133,12 +133,14 @@ impl W3c {
         let (name, value) = (&directive[..colon], directive[colon + 1..].trim_ascii());
         let mut said = self.state.directives.clone();
         if name.eq_ignore_ascii_case(b"Software") {
-            said.software = plain(&value[..value.len().min(SOFTWARE_BYTES_MAX)]).unwrap_or_default();
+            said.software =
+                plain(&value[..value.len().min(SOFTWARE_BYTES_MAX)]).unwrap_or_default();
         } else if name.eq_ignore_ascii_case(b"Date") {
             said.date = value.get(..10).and_then(date).map(str::to_owned).unwrap_or_default();
         } else if name.eq_ignore_ascii_case(b"Fields") {
             // Columns that cannot be understood end those before them all the same.
-            said.fields = plain(value).filter(|_| value.len() <= FIELDS_BYTES_MAX).unwrap_or_default();
+            said.fields =
+                plain(value).filter(|_| value.len() <= FIELDS_BYTES_MAX).unwrap_or_default();
         } else {
             return;
         }
@@ -274,8 +276,12 @@ impl Column {
             "x-forwarded-for" | "cs(x-forwarded-for)" | "x_forwarded_for" => {
                 Self::Header(Field::Forwarded)
             }
-            "x-real-ip" | "cs(x-real-ip)" | "true-client-ip" | "cs(true-client-ip)"
-            | "cf-connecting-ip" | "cs(cf-connecting-ip)" => Self::Header(Field::RealIp),
+            "x-real-ip"
+            | "cs(x-real-ip)"
+            | "true-client-ip"
+            | "cs(true-client-ip)"
+            | "cf-connecting-ip"
+            | "cs(cf-connecting-ip)" => Self::Header(Field::RealIp),
             "sc-status" => Self::Shared(Capture::Status),
             "c-status" if !has("sc-status") => Self::Shared(Capture::Status),
             "sc-substatus" => Self::Substatus,
@@ -290,7 +296,10 @@ impl Column {
             "ssl-protocol" => Self::Shared(Capture::TlsVersion),
             "ssl-cipher" => text(Field::TlsCipher),
             // Whoever has one is logged in.
-            "cs(cookie)" | "cs-cookie" | "sc(set-cookie)" | "cs(authorization)"
+            "cs(cookie)"
+            | "cs-cookie"
+            | "sc(set-cookie)"
+            | "cs(authorization)"
             | "cs(proxy-authorization)" => Self::Shared(Capture::Skip),
             other => Self::Shared(Capture::Label(label(other))),
         }
@@ -334,9 +343,8 @@ impl Layout {
             || is(Column::Stem)
             || is(Column::Uri)
             || is(Column::Shared(Capture::Status));
-        let has_date = is(Column::Date);
-        let dated =
-            is(Column::Moment) || (is(Column::Time) && (has_date || !said.date.is_empty()));
+        let has_date = is(Column::Date) || is(Column::Moment);
+        let dated = is(Column::Moment) || is(Column::Time) && (has_date || !said.date.is_empty());
         let product = product(&has, &said.software);
         let layout = Self {
             product,
@@ -364,12 +372,7 @@ impl Layout {
         self.columns.contains(&Column::Date) || self.columns.contains(&Column::Moment)
     }
 
-    fn parse(
-        &self,
-        line: &[u8],
-        cx: &mut Context<'_>,
-        out: &mut Writer<'_>,
-    ) -> Result<(), Miss> {
+    fn parse(&self, line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
         let line = line.trim_ascii_end();
         let expected = self.columns.len();
         let is_whole = |values: &Values<'_>| values.clone().take(expected + 1).count() == expected;
@@ -383,23 +386,25 @@ impl Layout {
         if !strict {
             return Err(Miss::Shape);
         }
-        match plain.clone().count() {
-            count if expected < count => self.read(plain, cx, out),
-            // The columns of an IIS that nobody has configured: lines of another server, or of
-            // the time before, under a header that is not theirs.
-            count
-                if self.product == Product::Iis && count == Self::iis_default().columns.len() =>
-            {
-                let read = Self::iis_default().read(plain, cx, out);
-                let is_sure = out.row.client.is_some()
-                    && out.row.status != 0
-                    && out.row.duration_ns.is_some()
-                    && out.has(Field::DestinationPort)
-                    && out.has(Field::IisSubstatus);
-                read.and(if is_sure { Ok(()) } else { Err(Miss::Shape) })
-            }
-            _ => Err(Miss::Shape),
+        let (count, default) = (plain.clone().count(), Self::iis_default());
+        // The columns of an IIS that nobody has configured: lines of another server, or of the
+        // time before, below a header that is not theirs.
+        if self.product == Product::Iis
+            && count == default.columns.len()
+            && default.read(plain.clone(), cx, out).is_ok()
+            && out.row.client.is_some()
+            && out.row.status != 0
+            && out.row.duration_ns.is_some()
+            && out.has(Field::DestinationPort)
+            && out.has(Field::IisSubstatus)
+        {
+            return Ok(());
         }
+        if count < expected {
+            return Err(Miss::Shape);
+        }
+        out.reset();
+        self.read(plain, cx, out)
     }
 
     fn read(
@@ -422,9 +427,7 @@ impl Layout {
         }
         let (time, zone) = match (seen.moment, seen.time) {
             (Some(moment), _) => cx.times.iso_utc(moment),
-            (None, Some(time)) => {
-                TimeReader::w3c(seen.date.unwrap_or(self.date.as_bytes()), time)
-            }
+            (None, Some(time)) => TimeReader::w3c(seen.date.unwrap_or(self.date.as_bytes()), time),
             (None, None) => None,
         }
         .ok_or(Miss::Time)?;
@@ -519,8 +522,7 @@ fn product(has: &dyn Fn(&str) -> bool, software: &str) -> Product {
         Product::HttpErr
     } else if has("x-session") && has("cs-method") {
         Product::Ftp
-    } else if has("sc-win32-status") || has("sc-substatus") || by("Internet Information Services")
-    {
+    } else if has("sc-win32-status") || has("sc-substatus") || by("Internet Information Services") {
         Product::Iis
     } else {
         Product::Other
@@ -713,5 +715,470 @@ impl<'l> Iterator for Values<'l> {
         let end = memchr::memchr(self.separator, rest);
         self.rest = end.map(|end| &rest[end + 1..]);
         Some(&rest[..end.unwrap_or(rest.len())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{mutated, read};
+    use super::super::{FormatSet, detect};
+    use super::*;
+    use crate::engine::batch::EventBatch;
+    use crate::engine::parse::{Parser, Text};
+    use crate::units::Timestamp;
+
+    const IIS: &str = IIS_DEFAULT;
+    const FTP: &str = "time c-ip cs-method cs-uri-stem sc-status";
+
+    /// The reader of lines below `#Fields: fields`.
+    fn below(fields: &str) -> W3c {
+        W3c::with_state(&format!("Fields: {fields}"))
+    }
+
+    /// As [`super::super::testing::check`], below these columns.
+    #[track_caller]
+    fn check(fields: &str, line: &str, expected: &[(&str, &str)]) {
+        let mut reader = below(fields);
+        let facts = read(|line, cx, out| reader.parse(line, cx, out), line.as_bytes());
+        let facts = facts.unwrap_or_else(|miss| panic!("{miss:?}: {line}"));
+        for (name, value) in expected {
+            let actual = facts.get(*name).map_or("-", String::as_str);
+            assert_eq!(*value, actual, "{name} of {line}\n{facts:#?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_miss(fields: &str, line: &str, expected: Miss) {
+        let mut reader = below(fields);
+        match read(|line, cx, out| reader.parse(line, cx, out), line.as_bytes()) {
+            Ok(facts) => panic!("read {line} as {facts:#?}"),
+            Err(miss) => assert_eq!(expected, miss, "{line}"),
+        }
+    }
+
+    #[test]
+    fn a_line_means_what_its_columns_say() {
+        check(
+            IIS,
+            "2026-11-20 07:00:10 10.2.2.2 GET /a.aspx id=7&x=%27 443 CORP\\anna 192.0.2.60 \
+             Mozilla/5.0+(X11;+Linux) https://www.example.org/ 401 1 2148074252 46",
+            &[
+                ("time", "2026-11-20T07:00:10.000Z"),
+                ("zone", "0"),
+                ("destination.ip", "10.2.2.2"),
+                ("destination.port", "443"),
+                ("http.request.method", "GET"),
+                ("url.original", "/a.aspx?id=7&x=%27"),
+                ("url.path", "/a.aspx"),
+                ("url.query", "id=7&x=%27"),
+                ("user.name", "CORP\\anna"),
+                ("client", "192.0.2.60"),
+                ("user_agent.original", "Mozilla/5.0 (X11; Linux)"),
+                ("http.request.referrer", "https://www.example.org/"),
+                ("status", "401"),
+                ("event.code", "401.1"),
+                ("gatewatch.iis.substatus", "1"),
+                ("gatewatch.iis.win32_status", "2148074252"),
+                ("duration", "46000000"),
+                ("module", "iis"),
+                ("format", "w3c"),
+            ],
+        );
+        // Whatever their order and case.
+        check(
+            "SC-Status C-IP Date Time",
+            "304 2001:db8::7 2026-11-20 07:00:10.5",
+            &[("status", "304"), ("client", "2001:db8::7"), ("time", "2026-11-20T07:00:10.500Z")],
+        );
+    }
+
+    #[test]
+    fn durations_are_milliseconds_unless_the_writer_counts_seconds() {
+        for (fields, taken, expected) in [
+            ("date time c-ip sc-win32-status time-taken", "15", "15000000"),
+            ("date time c-ip sc-win32-status time-taken", "1.5", "1500000000"),
+            ("date time c-ip x-edge-location time-taken", "15", "15000000000"),
+            ("date time c-ip x-edge-location time-taken", "0.001", "1000000"),
+            ("date time c-ip s-action time-taken", "15", "15000000"),
+        ] {
+            let line = format!("2026-11-20 07:00:10 192.0.2.7 0 {taken}");
+            check(fields, &line, &[("duration", expected)]);
+        }
+    }
+
+    #[test]
+    fn values_that_reveal_a_session_are_dropped_and_unknown_ones_are_labels() {
+        check(
+            "date time c-ip cs(Cookie) cs(Authorization) cs(X-Trace-Id) x-point sc(Set-Cookie)",
+            "2026-11-20 07:00:10 192.0.2.7 sid=1 Basic+eA== abc eu sid=2",
+            &[
+                ("labels.http_x_trace_id", "abc"),
+                ("labels.x-point", "eu"),
+                ("labels.http_cookie", "-"),
+                ("labels.cs(cookie)", "-"),
+                ("labels.http_authorization", "-"),
+                ("labels.sent_http_set_cookie", "-"),
+            ],
+        );
+    }
+
+    #[test]
+    fn cloudfront_escapes_once_and_names_the_site_twice() {
+        check(
+            "date time x-edge-location c-ip cs(Host) sc-status cs(User-Agent) x-host-header",
+            "2026-11-20\t07:00:10\tFRA60\t192.0.2.7\td1.example.net\t000\ta%20b%2520c%\tWWW.Example.org",
+            &[
+                ("user_agent.original", "a b%20c%"),
+                ("destination.domain", "www.example.org"),
+                ("labels.http_host", "d1.example.net"),
+                ("status", "-"),
+                ("module", "aws"),
+                ("format", "cloudfront"),
+            ],
+        );
+    }
+
+    #[test]
+    fn forwarding_headers_are_known_by_their_usual_names() {
+        for name in ["X-Forwarded-For", "cs(X-Forwarded-For)", "x-forwarded-for"] {
+            check(
+                &format!("date time c-ip sc-substatus {name}"),
+                "2026-11-20 07:00:10 192.0.2.7 0 203.0.113.9,+198.51.100.2",
+                &[("gatewatch.xff_chain", "203.0.113.9, 198.51.100.2"), ("client", "192.0.2.7")],
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_in_over_ftp_ends_with_the_answer_to_the_password() {
+        let fields = "date time c-ip cs-username cs-method cs-uri-stem sc-status sc-win32-status \
+                      x-session";
+        for (line, expected) in [
+            (
+                "- USER bob 331 0 s",
+                [("user.name", "bob"), ("outcome", "-"), ("action", "auth_info")],
+            ),
+            (
+                "- PASS *** 530 1326 s",
+                [("outcome", "failure"), ("counted", "true"), ("status", "-")],
+            ),
+            (
+                "bob PASS *** 230 0 s",
+                [("outcome", "success"), ("user.name", "bob"), ("url.path", "-")],
+            ),
+            (
+                "- LIST - 530 5 s",
+                [("outcome", "-"), ("event.code", "530"), ("action", "auth_info")],
+            ),
+            ("bob RETR /a 226 0 s", [("url.path", "/a"), ("outcome", "-"), ("kind", "Auth")]),
+        ] {
+            check(fields, &format!("2026-11-20 07:00:10 192.0.2.7 {line}"), &expected);
+        }
+    }
+
+    #[test]
+    fn the_date_of_old_logs_stands_above_their_lines() {
+        let iis = "#Software: Microsoft Internet Information Services 6.0";
+        let mut reader = W3c::default();
+        for line in [iis, "#Date: 2026-11-20 00:00:00", &format!("#Fields: {FTP}")] {
+            read(|line, cx, out| reader.parse(line, cx, out), line.as_bytes()).expect("obeyed");
+        }
+        let mut see = |line: &str| {
+            let facts = read(|line, cx, out| reader.parse(line, cx, out), line.as_bytes());
+            facts.map(|facts| (facts["time"].clone(), facts["format"].clone()))
+        };
+        let line = "07:00:10 192.0.2.7 [3]PASS secret 530";
+        let known = |time: &str| Ok((time.to_owned(), "iis:ftp".to_owned()));
+        assert_eq!(known("2026-11-20T07:00:10.000Z"), see(line));
+        see("#Date: 2026-11-21 00:00:00").expect("obeyed");
+        assert_eq!(known("2026-11-21T07:00:10.000Z"), see(line));
+        see("#Date: soon").expect("obeyed");
+        assert_eq!(Err(Miss::Shape), see(line), "no date is better than the one before");
+    }
+
+    #[test]
+    fn a_password_is_not_kept() {
+        let state = format!("Software: Internet Information Services#Fields: date {FTP}");
+        let mut reader = W3c::with_state(&state);
+        let line = b"2026-11-20 07:00:10 192.0.2.7 [3]PASS hunter2 530";
+        let facts = read(|line, cx, out| reader.parse(line, cx, out), line).expect("a line");
+        assert!(facts.values().all(|value| !value.contains("hunter2")), "{facts:#?}");
+    }
+
+    #[test]
+    fn quotes_hold_blanks_together_where_the_writer_has_no_other_way() {
+        let fields = "date time c-ip cs(User-Agent) sc-status cs(Referer)";
+        check(
+            fields,
+            "2026-11-20 07:00:10 192.0.2.7 \"a+b c\" 200 \"-\"",
+            &[("user_agent.original", "a+b c"), ("status", "200"), ("http.request.referrer", "-")],
+        );
+        check(
+            fields,
+            "2026-11-20  07:00:10 192.0.2.7 a+b 200 -",
+            &[("user_agent.original", "a b")],
+        );
+        // IIS does not quote; a quote is the client's.
+        check(
+            IIS,
+            "2026-11-20 07:00:10 10.2.2.2 GET / - 80 - 192.0.2.7 \"a b\" 200 0 0 1",
+            &[("user_agent.original", "\"a"), ("http.request.referrer", "b\"")],
+        );
+    }
+
+    #[test]
+    fn a_client_cannot_move_the_columns() {
+        let fields = "date time c-ip cs(User-Agent) sc-status";
+        for agent in ["a b", "\"a\" 200", "\"a", "a\" 200 \"b", "x 200"] {
+            for quote in ["", "\""] {
+                let line = format!("2026-11-20 07:00:10 192.0.2.7 {quote}{agent}{quote} 404");
+                let mut reader = below(fields);
+                let facts = read(|line, cx, out| reader.parse(line, cx, out), line.as_bytes());
+                let status = facts.map(|facts| facts["status"].clone());
+                assert!(status.is_err() || status.as_deref() == Ok("404"), "{line}: {status:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_too_many_are_kept_apart_and_columns_too_few_are_refused() {
+        let fields = "date time c-ip sc-status sc-substatus";
+        check(fields, "2026-11-20 07:00:10 192.0.2.7 200 0 more", &[("gatewatch.extra", "more")]);
+        check_miss(fields, "2026-11-20 07:00:10 192.0.2.7 200", Miss::Shape);
+        check_miss("date time c-ip sc-status", "2026-11-20 07:00:10 192.0.2.7 200 0", Miss::Shape);
+    }
+
+    #[test]
+    fn lines_of_the_default_columns_are_read_below_other_columns_of_iis() {
+        let line = "2026-11-20 07:00:10 10.2.2.2 GET / - 80 - 192.0.2.7 a - 200 0 0 15";
+        check(IIS, line, &[("status", "200")]);
+        check(&IIS.replace(" s-port", ""), line, &[("client", "192.0.2.7"), ("status", "200")]);
+        check("date time c-ip sc-win32-status", line, &[("client", "192.0.2.7")]);
+        let longer = format!("{IIS} cs-host");
+        check(
+            &longer,
+            line,
+            &[("status", "200"), ("duration", "15000000"), ("client", "192.0.2.7")],
+        );
+        let unsure = "2026-11-20 07:00:10 10.2.2.2 GET / - - - 192.0.2.7 a - 200 0 0 15";
+        check_miss(&longer, unsure, Miss::Shape);
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused() {
+        let fields = "date time c-ip sc-status sc-substatus sc-win32-status";
+        check_miss(fields, "2026-11-31 07:00:10 192.0.2.7 200 0 0", Miss::Time);
+        check_miss(fields, "- 07:00:10 192.0.2.7 200 0 0", Miss::Time);
+        check_miss(fields, "2026-11-20 07:00:10 localhost 200 0 0", Miss::Client);
+        check_miss(fields, "2026-11-20 07:00:10 192.0.2.7 2000 0 0", Miss::Status);
+        check_miss(fields, "2026-11-20 07:00:10 192.0.2.7 200 x 0", Miss::Status);
+        check_miss(fields, "2026-11-20 07:00:10 192.0.2.7 200 0 -1", Miss::Status);
+    }
+
+    #[test]
+    fn columns_of_other_logs_are_none() {
+        for fields in [
+            "date time action protocol src-ip dst-ip",
+            "date-time,session-id,c-ip",
+            "time c-ip sc-status",
+            "date c-ip sc-status",
+            "",
+        ] {
+            let mut reader = below(fields);
+            let line = b"2026-11-20 07:00:10 192.0.2.7 200 192.0.2.7 200";
+            let facts = read(|line, cx, out| reader.parse(line, cx, out), line);
+            assert_eq!(Err(Miss::Shape), facts, "{fields}");
+        }
+        let many = "x ".repeat(COLUMNS_MAX) + "date time c-ip";
+        check_miss(&many, "2026-11-20 07:00:10 192.0.2.7", Miss::Shape);
+    }
+
+    #[test]
+    fn a_header_that_is_not_understood_ends_the_one_before() {
+        let mut reader = below(IIS);
+        reader.skim(b"#Fields: date time \xff\n");
+        assert_eq!("", reader.state().text());
+        assert!(reader.state().layout.is_none());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_header_is_bounded() {
+        let mut reader = W3c::default();
+        let long = "c-ip ".repeat(60_000);
+        reader.skim(format!("#Software: {long}\n#Date: {long}\n#Fields: {long}\n").as_bytes());
+        assert!(reader.state().text().len() < 100, "{}", reader.state().text());
+    }
+
+    /// Parts of a file: directives, lines below them, and what looks like either.
+    fn file() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            mutated(LINES),
+            prop::sample::select(LINES).prop_map(|line| line.as_bytes().to_vec()),
+        ];
+        let end = prop::sample::select(vec![&b"\n"[..], b"\r\n", b"\n\0\0", b"\n\n", b"\n#"]);
+        prop::collection::vec((part, end), 0..24).prop_map(|parts| {
+            parts.into_iter().flat_map(|(part, end)| [part, end.to_vec()].concat()).collect()
+        })
+    }
+
+    const LINES: &[&str] = &[
+        "#Software: Microsoft Internet Information Services 10.0",
+        "#Software: Microsoft HTTP API 2.0",
+        "#Date: 2026-11-20 07:00:00",
+        "#Date: none",
+        "#Remark: nothing",
+        "#Fields: time c-ip cs-method cs-uri-stem sc-status",
+        "#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query cs(User-Agent) sc-status sc-substatus",
+        "#Fields: date-time\tc-ip\tcs-uri\tcs(User-Agent)\ttime-taken",
+        "#Fields: date time c-ip c-port cs-method cs-uri sc-status s-siteid s-reason s-queuename",
+        "#Fields: nothing of interest",
+        "07:00:10 192.0.2.7 GET /a 200",
+        "07:00:10 192.0.2.7 [3]PASS secret 530",
+        "2026-11-20 07:00:10 192.0.2.7 GET /a b=1 curl+8 401 2",
+        "2026-11-20 07:00:10 192.0.2.7 GET /a #Fields:+date curl+8 401 2",
+        "2026-11-20T07:00:10Z\t192.0.2.7\t/a?b\t\"curl 8\"\t0.5",
+        "2026-11-20 07:00:10 192.0.2.7 5000 GET /a?b 503 1 ConnLimit Pool",
+    ];
+
+    /// The events of blocks that follow one another, each read by a parser of its own, made from
+    /// the definition that the block before has left.
+    fn events(blocks: &[&[u8]], keep_empty: bool) -> Vec<String> {
+        let mut definition = NAME.to_owned();
+        let (mut events, mut from) = (Vec::new(), 0);
+        for bytes in blocks {
+            let formats = FormatSet::from_definition(&definition).expect("a definition");
+            let times = TimeReader::new(jiff::tz::TimeZone::UTC, Timestamp(0));
+            let mut parser = Parser::new(formats, times, Arc::default());
+            parser.keep_empty = keep_empty;
+            let mut batch = EventBatch::default();
+            parser.fill(
+                &mut batch,
+                Text {
+                    origin: Arc::default(),
+                    bytes: bytes.to_vec(),
+                    from,
+                    truncated_last: false,
+                    read_at: Timestamp::from_secs(1_795_160_801),
+                },
+            );
+            from += bytes.len() as u64;
+            let shown = batch.events().map(|event| {
+                let fields = crate::engine::batch::FIELDS.iter().map(|entry| {
+                    event.field(entry.field).map(|value| value.escape_ascii().to_string())
+                });
+                let row = event.row();
+                let told = (row.offset, row.time, row.kind, row.status, row.format, row.module);
+                format!("{told:?} {:?} {:?}", row.auth, fields.collect::<Vec<_>>())
+            });
+            events.extend(shown);
+            definition = parser.definition().into_owned();
+        }
+        events
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_gives_the_same_events_however_it_is_cut(
+            text in file(),
+            cuts in prop::collection::vec(any::<bool>(), 1..8),
+            keep_empty in any::<bool>(),
+        ) {
+            let mut blocks = Vec::new();
+            let (mut start, mut end) = (0, 0);
+            for (line, cut) in text.split_inclusive(|byte| *byte == b'\n').zip(cuts.iter().cycle()) {
+                end += line.len();
+                if *cut {
+                    blocks.push(&text[start..end]);
+                    start = end;
+                }
+            }
+            blocks.push(&text[start..]);
+            prop_assert_eq!(events(&[&text], keep_empty), events(&blocks, keep_empty));
+        }
+
+        #[test]
+        fn to_skim_is_to_read_as_far_as_directives_go(text in file()) {
+            let mut skimmed = FormatSet::from_definition("auto:w3c").expect("a format");
+            skimmed.skim(&text);
+            let formats = FormatSet::from_definition("auto:w3c").expect("a format");
+            let times = TimeReader::new(jiff::tz::TimeZone::UTC, Timestamp(0));
+            let mut parser = Parser::new(formats, times, Arc::default());
+            let read_at = Timestamp(1);
+            let text = Text { origin: Arc::default(), bytes: text, from: 0, truncated_last: false, read_at };
+            parser.fill(&mut EventBatch::default(), text);
+            prop_assert_eq!(parser.definition(), skimmed.definition());
+        }
+
+        #[test]
+        fn a_state_is_its_text(text in file()) {
+            let mut reader = W3c::default();
+            reader.skim(&text);
+            let again = W3c::with_state(reader.state().text());
+            prop_assert_eq!(&reader.state().directives, &again.state().directives);
+            prop_assert_eq!(reader.state().text(), again.state().text());
+            prop_assert_eq!(
+                format!("{:?}", reader.state().layout),
+                format!("{:?}", again.state().layout)
+            );
+        }
+
+        #[test]
+        fn damaged_lines_are_read_or_refused(line in mutated(LINES), header in prop::sample::select(LINES)) {
+            let mut reader = W3c::default();
+            reader.skim(header.as_bytes());
+            let _ = read(|line, cx, out| reader.parse(line, cx, out), &line);
+        }
+    }
+
+    #[test]
+    fn a_definition_says_which_columns_are_in_force() {
+        let mut formats = FormatSet::from_definition("auto:w3c").expect("a format");
+        assert_eq!("auto:w3c", formats.definition());
+        formats
+            .skim(b"#Version: 1.0\r\n#Date: 2026-11-20 07:00:00\r\n#Fields: date  time\tc-ip\r\n");
+        let told = "auto:w3c#Fields: date time c-ip";
+        assert_eq!(told, formats.definition());
+        let again = FormatSet::from_definition(told).expect("what it says itself");
+        assert_eq!(told, again.definition());
+        // Other formats have no use for it.
+        for definition in
+            ["regex:(?P<remote_addr>#Fields)", "written:$remote_addr #Fields: $status"]
+        {
+            let formats = FormatSet::from_definition(definition).expect("a format");
+            assert_eq!(definition, formats.definition());
+        }
+        assert!(FormatSet::from_definition("combined#Fields: date").is_err());
+    }
+
+    #[test]
+    fn a_line_with_names_of_columns_tells_the_format_and_other_comments_do_not() {
+        let mut times = TimeReader::new(jiff::tz::TimeZone::UTC, Timestamp(0));
+        let combined =
+            "192.0.2.7 - - [20/Nov/2026:07:00:06 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"";
+        let fields = format!("#Fields: {IIS}");
+        let line = "2026-11-20 07:00:10 10.2.2.2 GET / - 80 - 192.0.2.7 a - 200 0 0 15";
+        for (sample, expected) in [
+            (format!("{line}\n{line}\n{fields}\n"), "auto:w3c"),
+            (format!("{fields}\n{line}\n{combined}\n{line}\n"), "auto:w3c"),
+            (format!("{fields}\n"), "auto:w3c"),
+            (format!("# a comment\n# another\n{combined}\n"), "auto:combined"),
+            (format!("{fields}\n{combined}\n"), "auto:combined"),
+            ("# a comment\n".to_owned(), "auto:combined"),
+            (format!("{line}\n"), "auto:combined"),
+        ] {
+            assert_eq!(expected, detect(sample.as_bytes(), &mut times), "{sample}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_another_format_is_read_by_it_and_changes_nothing() {
+        let mut formats = FormatSet::from_definition("auto:combined").expect("a format");
+        formats.skim(b"#Fields: date time c-ip\n");
+        assert_eq!("auto:combined", formats.definition());
+        let state = FormatSet::from_definition("w3c#Fields: date time c-ip").expect("a format");
+        formats.set_state(&state.state());
+        assert_eq!("auto:combined", formats.definition());
     }
 }

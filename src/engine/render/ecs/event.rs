@@ -329,7 +329,9 @@ fn log_name(row: &Row) -> Log {
         Kind::Auth => Log::Auth,
         // What would have been in the line shows in the name of the format that refused it.
         Kind::ParseFailure if row.format.ends_with("error") => Log::Error,
-        Kind::ParseFailure if row.format.ends_with("auth") || row.format.ends_with(":ftp") => Log::Auth,
+        Kind::ParseFailure if row.format.ends_with("auth") || row.format.ends_with(":ftp") => {
+            Log::Auth
+        }
         Kind::ParseFailure if row.module == Module::System => Log::Auth,
         Kind::ParseFailure => Log::Access,
     }
