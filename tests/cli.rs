@@ -568,6 +568,49 @@ fn the_order_holds_however_many_threads_parse() {
 }
 
 #[test]
+fn columns_named_in_a_file_hold_for_the_blocks_behind_them() {
+    // Several blocks below each list of columns, which are parsed by whoever is free.
+    let mut log = String::new();
+    for part in 0..4 {
+        let fields = if part % 2 == 0 { "c-ip cs-uri-stem" } else { "cs-uri-stem c-ip" };
+        log.push_str(&format!("#Software: Example\r\n#Fields: date time {fields} sc-status\r\n"));
+        for number in 0..6_000 {
+            let values = match part % 2 {
+                0 => format!("192.0.2.7 /{part}/{number}"),
+                _ => format!("/{part}/{number} 192.0.2.7"),
+            };
+            log.push_str(&format!("2026-11-20 07:46:41 {values} 200\r\n"));
+        }
+    }
+    let folder = Folder::new().with("a.log", &log);
+    let parsed = |threads: &str| {
+        let options = ["parse", "--profile", "compact", "--threads", threads];
+        Gatewatch::new(&options).file(folder.path("a.log")).run()
+    };
+    let (one, four) = (contents(&parsed("1")), contents(&parsed("4")));
+    assert_eq!(log.lines().count(), one.len(), "one event a line");
+    for (line, event) in log.lines().zip(&one) {
+        let told = [&event["event"]["action"], &event["source"]["ip"], &event["url"]["path"]];
+        let path = line.split(' ').find(|value| value.starts_with('/')).map(Value::from);
+        let expected = match path {
+            Some(path) => [Value::from("http_request"), Value::from("192.0.2.7"), path],
+            None => [Value::from("log_directive"), Value::Null, Value::Null],
+        };
+        assert_eq!(expected.each_ref(), told, "{line}");
+    }
+    // A line about the log has the time at which it was read.
+    let of_requests = |events: Vec<Value>| {
+        let is_request = |event: &Value| event["event"]["action"] == "http_request";
+        events.into_iter().filter(is_request).collect::<Vec<_>>()
+    };
+    assert!(of_requests(one) == of_requests(four), "four threads give other events than one");
+
+    let report = Gatewatch::new(&["scan", "--output", "json"]).file(folder.path("a.log")).run();
+    let report: Value = serde_json::from_str(&report.out).expect("valid JSON");
+    assert_eq!((24_000.into(), 0.into()), (report["lines"].clone(), report["unparsed"].clone()));
+}
+
+#[test]
 fn what_a_log_holds_never_moves_the_cursor() {
     let evil =
         ["\x1b]0;owned\x07", "\x1b[2J\x1b[31m", "\u{9b}31m", "\u{202e}gpj", "\x08\x08\x7f", "\r"];

@@ -212,6 +212,71 @@ fn a_run_from_cron_reads_nothing_twice() {
     assert_eq!(Some(15), place.report()["quality"]["lines"].as_u64(), "lines in the report");
 }
 
+/// `GET /name` of each event in the file sink, and what the event says: `name status` or, for a
+/// line that was not understood, its text.
+fn told(place: &Place) -> Vec<String> {
+    let events = place.sunk();
+    let tell = |event: &serde_json::Value| match event["url"]["path"].as_str() {
+        Some(path) => format!("{path} {}", event["http"]["response"]["status_code"]),
+        None => format!("unread: {}", event["event"]["original"]),
+    };
+    events.iter().map(tell).collect()
+}
+
+#[test]
+fn columns_named_in_a_file_are_known_to_every_run_behind_them() {
+    let place = Place::new();
+    let [one, two] = ["u_ex1.log", "u_ex2.log"].map(|name| place.log(name));
+    place.configure(&source(&place.log("u_ex*.log")));
+    let mut expected = 0;
+    let mut once = |texts: [&str; 2]| {
+        for (log, text) in [&one, &two].into_iter().zip(texts) {
+            open_log(log).write_all(text.as_bytes()).expect("the log is written");
+        }
+        let (status, _, errors) = place.ask(&["run"], &["--once"]);
+        let new = texts.concat().lines().filter(|line| !line.starts_with('#')).count();
+        expected += new;
+        assert!(status.success() && errors.contains(&format!("{new} lines read")), "{errors}");
+    };
+    once([
+        "#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status\n\
+         2026-11-20 07:00:00 192.0.2.7 GET /a 201\n",
+        "#Version: 1.0\n#Fields: date time sc-status c-ip cs-method cs-uri-stem\n\
+         2026-11-20 07:00:01 202 192.0.2.7 GET /b\n",
+    ]);
+    // No run before has to be there for the next one but in the store.
+    once([
+        "2026-11-20 07:00:02 192.0.2.7 GET /c 203\n",
+        "2026-11-20 07:00:03 204 192.0.2.7 GET /d\n#Fields: date time cs-uri-stem sc-status\n",
+    ]);
+    once(["2026-11-20 07:00:04 192.0.2.7 GET /e 205\n", "2026-11-20 07:00:05 /f 206\n"]);
+    once(["#Date: 2026-11-20 07:00:06\n", "2026-11-20 07:00:07 /g 207\n"]);
+    once(["#Fields: time cs-uri-stem sc-status\n", ""]);
+    once(["07:00:08 /h 208\n", ""]);
+    let mut told = told(&place);
+    told.sort();
+    let all = ["/a 201", "/b 202", "/c 203", "/d 204", "/e 205", "/f 206", "/g 207", "/h 208"];
+    assert_eq!(all, *told);
+    assert_eq!(all.len(), expected);
+}
+
+#[test]
+fn a_file_that_is_followed_from_its_end_has_its_columns_looked_up() {
+    let place = Place::new();
+    let log = place.log("u_ex1.log");
+    place.configure(&format!("{}start = \"end\"\n", source(&log)));
+    let header = "#Fields: date time c-ip cs-method cs-uri-stem sc-status\n";
+    let line = |name: &str| format!("2026-11-20 07:00:00 192.0.2.7 GET /{name} 201\n");
+    let text = header.to_owned() + &line("old");
+    open_log(&log).write_all(text.as_bytes()).expect("the log is written");
+    for lines in ["0 lines read", "1 lines read"] {
+        let (status, _, errors) = place.ask(&["run"], &["--once"]);
+        assert!(status.success() && errors.contains(lines), "no `{lines}` in: {errors}");
+        open_log(&log).write_all(line("new").as_bytes()).expect("the log is written");
+    }
+    assert_eq!(["/new 201"], *told(&place));
+}
+
 /// A small file system of its own, unmounted when this value goes.
 struct SmallDisk(PathBuf);
 

@@ -448,3 +448,48 @@ fn changes_name_what_a_commit_must_store() {
     bench.read();
     assert_eq!(1, bench.follower.take_changes().changed.len(), "a rotation is one, too");
 }
+
+#[test]
+fn a_note_goes_with_the_position_and_the_lines_before_it_can_be_looked_at() {
+    let mut bench = Bench::new("a.log");
+    bench.write("a.log", "\u{feff}#h\none\ntwo\n");
+    bench.follower.rescan(bench.now);
+    let block = bench.follower.read(Vec::new()).expect("lines");
+    let id = block.generation;
+    assert_eq!("", bench.follower.note(id));
+    bench.follower.set_note(id, "columns");
+    let changes = bench.follower.take_changes();
+    assert_eq!("columns", changes.changed[0].note);
+    bench.follower.set_note(id, "columns");
+    assert_eq!(0, bench.follower.take_changes().changed.len(), "nothing new");
+    let stored = serde_json::to_string(&changes.changed[0]).expect("JSON");
+    let resumed: Generation = serde_json::from_str(&stored).expect("a position");
+    let resumed = Follower::new(&bench.configs, vec![resumed], bench.limits);
+    assert_eq!("columns", resumed.note(id));
+
+    let before = |position| bench.follower.lines_before(id, position);
+    assert_eq!(b"#h\none\n", &*before(10));
+    assert_eq!(b"#h\none\ntwo\n", &*before(block.to));
+    assert_eq!(b"", &*before(0));
+}
+
+#[test]
+fn of_a_long_file_the_first_and_the_last_lines_are_looked_at() {
+    let mut bench = Bench::new("a.log");
+    let text: String = (0..100_000).map(|number| format!("line {number}\n")).collect();
+    bench.write("a.log", &text);
+    bench.follower.rescan(bench.now);
+    let block = bench.follower.read(Vec::new()).expect("lines");
+    for position in [text.len(), text.len() / 2, 400_000, 300_000, 70_000, 60_000] {
+        let position = text[..position].rfind('\n').map_or(0, |end| end + 1);
+        let lines = bench.follower.lines_before(block.generation, position as u64);
+        let lines = String::from_utf8(lines).expect("text");
+        assert!(lines.len() <= 320 << 10 && lines.starts_with("line 0\n"), "{position}");
+        assert_eq!(text[..position].lines().last(), lines.lines().last(), "{position}");
+        let is_whole = |line: &str| text.contains(&format!("{line}\n"));
+        assert!(lines.ends_with('\n') && lines.lines().step_by(997).all(is_whole), "{position}");
+        if position <= 320 << 10 {
+            assert_eq!(position, lines.len(), "all of it");
+        }
+    }
+}

@@ -146,7 +146,7 @@ pub const FORMATS: &[FormatEntry] = &[
     },
     FormatEntry {
         name: w3c::NAME,
-        help: "W3C extended: columns named by #Fields (IIS, HTTPERR, IIS FTP, CloudFront, others)",
+        help: "W3C extended, with `#Fields:`: IIS, its FTP, HTTPERR, CloudFront",
         build: || Ok(Format::W3c(W3c::default())),
     },
     FormatEntry {
