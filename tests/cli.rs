@@ -425,6 +425,21 @@ fn a_large_input_of_the_daemon_arrives_whole_and_in_order() {
 }
 
 #[test]
+fn columns_named_on_standard_input_are_known_to_the_next_run() {
+    let place = Place::new(STDIN);
+    let line = |path: &str| format!("2026-11-20 07:46:41 192.0.2.7 {path} 200\n");
+    let header = "#Version: 1.0\n#Fields: date time c-ip cs-uri-stem sc-status\n";
+    for input in [format!("{header}{}", line("/a")), line("/b"), line("/c")] {
+        let outcome = place.call(&["run", "--once"]).input(input).run();
+        assert!(outcome.code == 0 && outcome.err.contains("1 lines read"), "{outcome:?}");
+    }
+    let events = place.sunk();
+    let paths: Vec<&str> =
+        events.iter().filter_map(|event| event["url"]["path"].as_str()).collect();
+    assert_eq!(["/a", "/b", "/c"], *paths);
+}
+
+#[test]
 fn a_daemon_that_also_follows_files_goes_on_when_standard_input_ends() {
     let folder = Folder::new().with("a.log", ordinary_log());
     let path = folder.path("a.log");

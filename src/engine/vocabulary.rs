@@ -27,7 +27,7 @@ pub enum Module {
     Apache,
     /// Caddy.
     Caddy,
-    /// Microsoft's IIS, and every log in W3C's extended format.
+    /// Microsoft's IIS with its HTTP and FTP services.
     Iis,
     /// HAProxy.
     Haproxy,

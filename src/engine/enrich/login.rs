@@ -691,6 +691,38 @@ mod tests {
     }
 
     #[test]
+    fn iis_tells_a_refusal_from_a_leg_of_the_dialogue() {
+        for (substatus, win32, user, expected) in [
+            ("1", "2148074252", "CORP\\anna", "failure"),
+            ("1", "1326", "bob", "failure"),
+            ("1", "1326", "", "failure"),
+            ("1", "2148074254", "", "challenge"),
+            ("1", "2148074254", "bob", "challenge"),
+            ("1", "0", "bob", "challenge"),
+            ("2", "5", "", "challenge"),
+            ("2", "1326", "", "challenge"),
+            // Who is known already is refused for another reason.
+            ("3", "5", "bob", "-"),
+            ("3", "5", "", "challenge"),
+            ("0", "0", "bob", "-"),
+        ] {
+            let mut batch = EventBatch::default();
+            let (raw, mut out) = batch.open();
+            out.set(Field::IisSubstatus, substatus.as_bytes());
+            out.set(Field::IisWin32Status, win32.as_bytes());
+            if !user.is_empty() {
+                out.set(Field::User, user.as_bytes());
+            }
+            (out.row.module, out.row.status) = (Module::Iis, 401);
+            classify(&logins(), raw, &mut out);
+            let auth = out.row.auth;
+            let outcome = auth.map_or("-", |auth| auth.outcome.name());
+            assert_eq!(expected, outcome, "401.{substatus} {win32} {user}");
+            assert_eq!(expected == "failure", auth.is_some_and(|auth| auth.counted));
+        }
+    }
+
+    #[test]
     fn a_name_proves_something_only_where_it_was_asked_for() {
         check("GET / 200 alice", "- - - C");
         check("GET /members/list 200 alice", "- - - A");
