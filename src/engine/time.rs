@@ -81,14 +81,12 @@ impl TimeReader {
 
     /// `2026-11-20` and `07:46:41`, which may have a fraction: UTC, as the W3C format has it.
     pub fn w3c(date: &[u8], time: &[u8]) -> Option<Logged> {
-        if date.len() != 10 || date[4] != b'-' || date[7] != b'-' {
-            return None;
-        }
-        let (seconds, rest) = clock(time)?;
-        let (nanos, rest) = fraction(rest)?;
-        let (month, day) = (digits(&date[5..7])?, digits(&date[8..])?);
-        let civil = Civil { year: digits(&date[..4])? as i64, month, day, seconds, nanos };
-        rest.is_empty().then(|| civil.utc())?
+        w3c_parts(date, time)?.utc()
+    }
+
+    /// The same in local time, as IIS writes it on demand.
+    pub fn w3c_local(&mut self, date: &[u8], time: &[u8]) -> Option<Logged> {
+        self.local(w3c_parts(date, time)?)
     }
 
     /// `11/20/2026` or `11/20/26`, and `7:46:41`, as IIS writes them in its own format: local time.
@@ -300,6 +298,18 @@ fn iso_parts(text: &[u8]) -> Option<(Civil, &[u8])> {
     Some((civil, rest))
 }
 
+/// Date and time of the W3C format.
+fn w3c_parts(date: &[u8], time: &[u8]) -> Option<Civil> {
+    if date.len() != 10 || date[4] != b'-' || date[7] != b'-' {
+        return None;
+    }
+    let (seconds, rest) = clock(time)?;
+    let (nanos, rest) = fraction(rest)?;
+    let (month, day) = (digits(&date[5..7])?, digits(&date[8..])?);
+    let civil = Civil { year: digits(&date[..4])? as i64, month, day, seconds, nanos };
+    rest.is_empty().then_some(civil)
+}
+
 /// `HH:MM:SS` as seconds since midnight, and what follows; second 60 counts as 59.
 fn clock(text: &[u8]) -> Option<(u32, &[u8])> {
     let (head, rest) = text.split_at_checked(8)?;
@@ -412,6 +422,7 @@ mod tests {
         let mut paris = reader("Europe/Paris");
         check(TimeReader::w3c(b"2026-11-20", b"07:46:41"), "2026-11-20T07:46:41.000Z", 0);
         check(TimeReader::w3c(b"2026-11-20", b"07:46:41.5"), "2026-11-20T07:46:41.500Z", 0);
+        check(paris.w3c_local(b"2026-11-20", b"08:46:41.5"), "2026-11-20T07:46:41.500Z", 60);
         check(paris.iso_utc(b"2026-11-20T07:46:41.5"), "2026-11-20T07:46:41.500Z", 0);
         check(paris.iso_utc(b"2026-11-20 08:46:41+01:00"), "2026-11-20T07:46:41.000Z", 60);
         check(paris.iis(b"11/20/2026", b"8:46:41"), "2026-11-20T07:46:41.000Z", 60);

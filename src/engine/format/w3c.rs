@@ -271,6 +271,27 @@ mod tests {
     }
 
     #[test]
+    fn the_module_of_iis_for_logs_of_ones_own_quotes_and_may_write_local_time() {
+        let fields = "date-local time-local c-ip cs-uri-stem cs(User-Agent) sc-status TimeTakenMS";
+        check(
+            fields,
+            "2026-11-20 07:00:10.250 192.0.2.7 /a \"curl/8+x\" 200 15",
+            &[
+                ("time", "2026-11-20T07:00:10.250Z"),
+                ("user_agent.original", "curl/8 x"),
+                ("duration", "15000000"),
+                ("module", "iis"),
+            ],
+        );
+        check(
+            &format!("date time {fields}"),
+            "2026-11-20 06:00:10 2026-11-20 07:00:10 192.0.2.7 /a \"curl 8\" 200 15",
+            &[("time", "2026-11-20T06:00:10.000Z"), ("user_agent.original", "curl 8")],
+        );
+        check_miss(fields, "2026-11-20 - 192.0.2.7 /a - 200 15", Miss::Time);
+    }
+
+    #[test]
     fn values_that_reveal_a_session_are_dropped_and_unknown_ones_are_labels() {
         check(
             "date time c-ip cs(Cookie) cs(Authorization) cs(X-Trace-Id) x-point sc(Set-Cookie)",

@@ -26,6 +26,8 @@ pub(super) const IIS_DEFAULT: &str = "date time s-ip cs-method cs-uri-stem cs-ur
 pub(super) enum Product {
     /// IIS: one blank between columns, `+` for a blank inside, milliseconds.
     Iis,
+    /// IIS's module for logs of one's own choice: values may be in quotes.
+    IisAdvanced,
     /// The error log of Windows' HTTP service, in the same manner.
     HttpErr,
     /// The FTP service of IIS, in the same manner.
@@ -39,7 +41,7 @@ pub(super) enum Product {
 impl Product {
     pub(super) fn identity(self) -> (Module, &'static str) {
         match self {
-            Self::Iis => (Module::Iis, NAME),
+            Self::Iis | Self::IisAdvanced => (Module::Iis, NAME),
             Self::Other => (Module::App, NAME),
             Self::HttpErr => (Module::Iis, "iis:error"),
             Self::Ftp => (Module::Iis, "iis:ftp"),
@@ -49,7 +51,7 @@ impl Product {
 
     /// No blank or TAB of a client gets between the columns.
     fn escapes_blanks(self) -> bool {
-        self != Self::Other
+        !matches!(self, Self::IisAdvanced | Self::Other)
     }
 }
 
@@ -60,6 +62,9 @@ enum Column {
     Time,
     /// Both in one.
     Moment,
+    /// The same in the zone of the machine, where nothing tells it in UTC.
+    LocalDate,
+    LocalTime,
     /// The client's address.
     Client,
     Method,
@@ -87,6 +92,8 @@ impl Column {
             "date" => Self::Date,
             "time" => Self::Time,
             "date-time" | "datetime" | "timestamp" => Self::Moment,
+            "date-local" if !has("date") => Self::LocalDate,
+            "time-local" if !has("time") => Self::LocalTime,
             "c-ip" => Self::Client,
             "c-port" => number(Field::ClientPort),
             "s-ip" => text(Field::DestinationIp),
@@ -123,6 +130,7 @@ impl Column {
             "sc-content-len" => Self::Shared(Capture::BodyBytes),
             "cs-bytes" => number(Field::RequestBytes),
             "time-taken" => Self::TimeTaken,
+            "timetakenms" => Self::Shared(Capture::Duration(Unit::Milliseconds)),
             "s-reason" => Self::Reason,
             "x-edge-request-id" | "cs(x-request-id)" | "x-request-id" => text(Field::RequestId),
             "x-edge-result-type" => text(Field::CacheStatus),
@@ -177,7 +185,9 @@ impl Layout {
             || is(Column::Uri)
             || is(Column::Shared(Capture::Status));
         let has_date = is(Column::Date) || is(Column::Moment);
-        let dated = is(Column::Moment) || is(Column::Time) && (has_date || !said.date.is_empty());
+        let dated = is(Column::Moment)
+            || is(Column::Time) && (has_date || !said.date.is_empty())
+            || is(Column::LocalTime) && is(Column::LocalDate);
         let product = product(&has, &said.software);
         let layout = Self {
             product,
@@ -263,13 +273,14 @@ impl Layout {
         for value in values {
             out.set(Field::Trailing, value);
         }
-        let (time, zone) = match (seen.moment, seen.time) {
-            (Some(moment), _) => cx.times.iso_utc(moment),
-            (None, Some(time)) => TimeReader::w3c(seen.date.unwrap_or(self.date.as_bytes()), time),
-            (None, None) => None,
-        }
-        .ok_or(Miss::Time)?;
-        (out.row.time, out.row.zone_minutes) = (time, zone);
+        let time = match (seen.moment, seen.time, seen.local) {
+            (Some(moment), ..) => cx.times.iso_utc(moment),
+            (None, Some(time), _) => {
+                TimeReader::w3c(seen.date.unwrap_or(self.date.as_bytes()), time)
+            }
+            (None, None, (date, time)) => cx.times.w3c_local(date, time),
+        };
+        (out.row.time, out.row.zone_minutes) = time.ok_or(Miss::Time)?;
         self.finish(&seen, out);
         Ok(())
     }
@@ -286,6 +297,8 @@ impl Layout {
             Column::Date => seen.date = Some(value),
             Column::Time => seen.time = Some(value),
             Column::Moment => seen.moment = Some(value),
+            Column::LocalDate => seen.local.0 = value,
+            Column::LocalTime => seen.local.1 = value,
             Column::Client => self.applier.apply(&Capture::Client, value, false, cx, out)?,
             Column::Method => seen.method = Some(value),
             Column::Stem => seen.stem = Some(value),
@@ -360,6 +373,8 @@ fn product(has: &dyn Fn(&str) -> bool, software: &str) -> Product {
         Product::HttpErr
     } else if has("x-session") && has("cs-method") {
         Product::Ftp
+    } else if by("Advanced Logging") || has("timetakenms") {
+        Product::IisAdvanced
     } else if has("sc-win32-status") || has("sc-substatus") || by("Internet Information Services") {
         Product::Iis
     } else {
@@ -373,6 +388,7 @@ pub(super) struct Seen<'v> {
     pub(super) date: Option<&'v [u8]>,
     pub(super) time: Option<&'v [u8]>,
     pub(super) moment: Option<&'v [u8]>,
+    pub(super) local: (&'v [u8], &'v [u8]),
     pub(super) method: Option<&'v [u8]>,
     pub(super) stem: Option<&'v [u8]>,
     pub(super) query: Option<&'v [u8]>,
