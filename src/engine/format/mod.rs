@@ -9,6 +9,7 @@ mod apache_error;
 mod auth;
 mod capture;
 mod combined;
+mod envelope;
 mod iis_native;
 mod lighttpd_error;
 mod nginx;

@@ -8,7 +8,6 @@
 //! around it, from the end of the message where the daemon writes last, and where more than one
 //! reading is left the client is marked as ambiguous.
 
-mod envelope;
 mod pam;
 mod peer;
 mod privilege;
@@ -17,11 +16,12 @@ mod sshd;
 
 use memchr::memmem;
 
+use super::envelope::Envelope;
 use super::{Context, FixedFormat, Miss, apache_error, lighttpd_error, nginx_error};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Module, Reason, Writer,
 };
-use envelope::Envelope;
+use crate::engine::text::cut;
 
 /// The format; its parser is [`parse`].
 pub(super) const FORMAT: FixedFormat =
@@ -155,12 +155,6 @@ fn set_user(user: &[u8], out: &mut Writer<'_>) {
     } else {
         out.set(Field::User, user);
     }
-}
-
-/// Cuts `text` in front of and behind the first `part`.
-fn cut<'t>(text: &'t [u8], part: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
-    let at = memmem::find(text, part)?;
-    Some((&text[..at], &text[at + part.len()..]))
 }
 
 /// Cuts `text` in front of and behind the last `part`.

@@ -3,11 +3,10 @@
 //! Three headers are read, each with or without `<PRI>` before it: `Nov 20 07:33:00 host prog[5]: `
 //! (RFC 3164), the same with an ISO time, and RFC 5424.
 
-use super::super::Miss;
-use super::cut;
+use super::Miss;
 use crate::engine::address::{is_host_name, parse_ip};
 use crate::engine::batch::Level;
-use crate::engine::text::parse_u64;
+use crate::engine::text::{cut, parse_u64};
 use crate::engine::time::{Logged, TimeReader};
 
 /// What stands around the message; a part that is not there is empty.
@@ -206,8 +205,12 @@ fn after_structured_data(data: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Miss, testing};
-    use super::super::parse;
+    use super::super::{Context, Miss, auth, testing};
+    use crate::engine::batch::Writer;
+
+    fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
+        (auth::FORMAT.parse)(line, cx, out)
+    }
 
     /// The parts as `time|level|host|program|pid|message`.
     #[track_caller]
