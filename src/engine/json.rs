@@ -27,7 +27,8 @@ pub const PATH_BYTES_MAX: usize = 200;
 pub enum Keys {
     /// As they are.
     Exact,
-    /// In lower case, without `_`, `-` and blanks: `remoteAddr` and `remote_addr` are one.
+    /// In lower case, without `_` and blanks: `remoteAddr` and `remote_addr` are one. A `-` stays,
+    /// so that a header `X_Real_Ip`, which proxies do not know, is not the one they set.
     Folded,
 }
 
@@ -316,7 +317,7 @@ const FOLDED: [u8; 256] = {
     let mut byte = 0;
     while byte < table.len() {
         table[byte] = match byte as u8 {
-            b'_' | b'-' | b' ' => 0,
+            b'_' | b' ' => 0,
             other => other.to_ascii_lowercase(),
         };
         byte += 1;
@@ -474,8 +475,8 @@ mod tests {
     fn keys_are_folded_where_asked() {
         let line = br#"{"Remote_Addr":1,"request":{"User-Agent":2},"\u0073":3}"#;
         let all = leaves(line, Keys::Folded).expect("an object");
-        assert_eq!(vec!["remoteaddr=Number:1", "request.useragent=Number:2", "s=Number:3"], all);
-        assert_eq!(b"useragent".to_vec(), folded(b"User-Agent"));
+        assert_eq!(vec!["remoteaddr=Number:1", "request.user-agent=Number:2", "s=Number:3"], all);
+        assert_eq!(b"user-agent".to_vec(), folded(b"User-_Agent"));
     }
 
     #[test]
