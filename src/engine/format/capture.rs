@@ -208,7 +208,12 @@ impl Applier {
                 }
             }
             Capture::Duration(unit) => out.row.duration_ns = duration(*unit, value),
-            Capture::Host => host(value, out),
+            Capture::Host => {
+                if self.is_no_site(value) {
+                    return Err(Miss::Shape);
+                }
+                host(value, out);
+            }
             Capture::Upstream(None) => (),
             Capture::Upstream(Some(field)) => upstream(*field, value, out),
             Capture::TlsVersion => {
@@ -245,9 +250,15 @@ impl Applier {
             Capture::Client => value != b"-" && self.client_of(value).is_ok(),
             Capture::Endpoint => self.client_of(address::split_port(value).0).is_ok(),
             // Servers escape the quotes of clients.
-            Capture::Host => !value.contains(&b'"'),
+            Capture::Host => !value.contains(&b'"') && !self.is_no_site(value),
             _ => true,
         }
+    }
+
+    /// Where the site stands in front of everything, words of another program may stand there: a
+    /// name from the server's configuration is one word.
+    fn is_no_site(&self, value: &[u8]) -> bool {
+        self.client_is_address && value.contains(&b' ')
     }
 
     fn client(&self, value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {

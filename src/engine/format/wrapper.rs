@@ -190,3 +190,137 @@ impl Envelope<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::super::{FormatSet, detect, testing};
+    use super::*;
+
+    const ACCESS: &str =
+        r#"192.0.2.7 - anna [20/Nov/2026:07:00:06 +0000] "GET /a HTTP/1.1" 200 210 "-" "curl/8""#;
+
+    fn times() -> TimeReader {
+        TimeReader::new(TimeZone::UTC, Timestamp::from_secs(1_795_160_801))
+    }
+
+    fn docker(line: &str) -> String {
+        let text = serde_json::to_string(&format!("{line}\n")).expect("text");
+        format!(r#"{{"log":{text},"stream":"stdout","time":"2026-11-20T07:00:09.123456789Z"}}"#)
+    }
+
+    fn cri(line: &str) -> String {
+        format!("2026-11-20T07:00:09.123456789Z stdout F {line}")
+    }
+
+    fn syslog(line: &str) -> String {
+        format!("<190>Nov 20 07:00:09 web1 nginx[7]: {line}")
+    }
+
+    fn journald(line: &str) -> String {
+        let text = serde_json::to_string(line).expect("text");
+        format!(
+            r#"{{"__REALTIME_TIMESTAMP":"1795158009000000","_HOSTNAME":"web1","SYSLOG_IDENTIFIER":"nginx","_PID":"7","MESSAGE":{text}}}"#
+        )
+    }
+
+    fn shipper(line: &str) -> String {
+        let text = serde_json::to_string(line).expect("text");
+        format!(
+            r#"{{"@timestamp":"2026-11-20T07:00:09.000Z","host":{{"name":"web1"}},"message":{text}}}"#
+        )
+    }
+
+    type Wrap = fn(&str) -> String;
+
+    const WRAPPERS: [(&str, Wrap); 5] = [
+        ("docker", docker),
+        ("cri", cri),
+        ("syslog", syslog),
+        ("journald", journald),
+        ("shipper", shipper),
+    ];
+
+    #[track_caller]
+    fn read(definition: &str, line: &str, expected: &[(&str, &str)]) {
+        let mut set = FormatSet::from_definition(definition).expect("a sound definition");
+        let facts = testing::read(|line, cx, out| set.parse(line, cx, out), line.as_bytes());
+        let facts = facts.unwrap_or_else(|miss| panic!("{definition}: {miss:?}: {line}"));
+        for (name, value) in expected {
+            let actual = facts.get(*name).map_or("-", String::as_str);
+            assert_eq!(*value, actual, "{definition}: {name} of {line}\n{facts:#?}");
+        }
+    }
+
+    const EXPECTED: [(&str, &str); 7] = [
+        ("format", "combined"),
+        ("time", "2026-11-20T07:00:06.000Z"),
+        ("client", "192.0.2.7"),
+        ("user.name", "anna"),
+        ("url.path", "/a"),
+        ("user_agent.original", "curl/8"),
+        ("status", "200"),
+    ];
+
+    #[test]
+    fn the_wrapper_of_a_file_is_found_out() {
+        for (name, wrap) in WRAPPERS {
+            let line = wrap(ACCESS);
+            let definition = detect(line.as_bytes(), &mut times());
+            assert_eq!(format!("auto:{name}>combined"), definition, "{line}");
+            read(&definition, &line, &EXPECTED);
+        }
+    }
+
+    #[test]
+    fn an_odd_line_is_read_wrapped_or_not() {
+        for (name, wrap) in WRAPPERS {
+            let line = wrap(ACCESS);
+            read(&format!("auto:{name}>combined"), ACCESS, &EXPECTED);
+            read(&format!("{name}>combined"), &line, &EXPECTED);
+            // Any wrapper around a format that was named.
+            read("combined", &line, &EXPECTED);
+            if name != "shipper" {
+                read("auto:combined", &line, &EXPECTED);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_wrapper_tells_is_kept() {
+        let place = [("host.hostname", "web1"), ("process.name", "nginx"), ("process.pid", "7")];
+        read("auto:syslog>combined", &syslog(ACCESS), &place);
+        read("auto:journald>combined", &journald(ACCESS), &place);
+    }
+
+    #[test]
+    fn the_time_of_the_wrapper_is_used_where_the_line_has_none() {
+        let definition = "written:$remote_addr $status";
+        for (name, wrap) in WRAPPERS {
+            let line = wrap("192.0.2.7 200");
+            let mut set = FormatSet::from_definition(definition).expect("a sound definition");
+            let facts = testing::read(|line, cx, out| set.parse(line, cx, out), line.as_bytes());
+            let time = facts.expect(name)["time"].clone();
+            assert!(time.starts_with("2026-11-20T07:00:09."), "{name}: {time}");
+        }
+    }
+
+    #[test]
+    fn json_inside_a_wrapper_is_read_by_its_own_format() {
+        let caddy = r#"{"level":"info","ts":1795158011.25,"logger":"http.log.access","msg":"handled request","request":{"remote_ip":"192.0.2.7","remote_port":"5","proto":"HTTP/2.0","method":"GET","host":"t","uri":"/a","headers":{}},"duration":0.1,"size":9,"status":200}"#;
+        for (name, wrap) in WRAPPERS {
+            let line = wrap(caddy);
+            let definition = detect(line.as_bytes(), &mut times());
+            read(&definition, &line, &[("format", "caddy:access"), ("client", "192.0.2.7")]);
+            assert!(!definition.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_line_is_not_taken_for_a_whole_one() {
+        let mut set = FormatSet::from_definition("auto:cri>combined").expect("sound");
+        let line = cri(ACCESS).replace(" F ", " P ");
+        assert!(testing::read(|line, cx, out| set.parse(line, cx, out), line.as_bytes()).is_err());
+    }
+}

@@ -8,12 +8,11 @@
 //! Invariant: the guess rests on keys, which servers write; values, which clients choose, only
 //! confirm it. A key of more than one meaning counts only where its value decides which.
 
-use std::sync::LazyLock;
-
-use super::super::capture::{Capture, TimeForm, Unit};
-use super::super::{Context, FixedFormat, Miss, nginx};
-use super::keys::{Found, Hint, KeyMap, What};
+use super::super::capture::{Capture, TimeForm};
+use super::super::{Context, FixedFormat, Miss};
+use super::keys::{Found, Hint};
 use super::login;
+use super::names::KEYS;
 use crate::engine::batch::{Action, Field, Kind, Module, Stamp, Writer};
 use crate::units::Timestamp;
 
@@ -23,646 +22,9 @@ pub(in super::super) const FORMAT: FixedFormat =
 
 pub(super) const NAME: &str = "json";
 
-/// Variables of nginx that are keys nearly always when nginx writes JSON: they tell that it did.
-const NGINX_ONLY: &[&str] = &[
-    "msec",
-    "time_iso8601",
-    "time_local",
-    "body_bytes_sent",
-    "http_user_agent",
-    "http_referer",
-    "http_x_forwarded_for",
-    "remote_user",
-    "upstream_addr",
-    "upstream_status",
-    "upstream_response_time",
-    "upstream_cache_status",
-    "ssl_protocol",
-    "ssl_cipher",
-    "connection_requests",
-];
-
-/// Its other variables, whose names others use too.
-const NGINX: &[&str] = &[
-    "remote_addr",
-    "request",
-    "request_method",
-    "request_uri",
-    "uri",
-    "server_protocol",
-    "status",
-    "bytes_sent",
-    "request_length",
-    "request_time",
-    "args",
-    "query_string",
-    "host",
-    "http_host",
-    "server_name",
-    "server_port",
-    "server_addr",
-    "scheme",
-    "request_id",
-    "connection",
-    "remote_port",
-    "http_x_real_ip",
-    "ssl_server_name",
-];
-
-/// Keys under which collectors put the whole object.
-const PREFIXES: &[&str] = &[
-    "fields.",
-    "attributes.",
-    "attr.",
-    "data.",
-    "json.",
-    "jsonpayload.",
-    "log.",
-    "body.",
-    "payload.",
-    "access.",
-    "accesslog.",
-    "nginx.access.",
-    "nginx.",
-    "apache.access.",
-    "apache.",
-    "proxy.",
-    "context.",
-    "details.",
-    "event.",
-    "eventdata.",
-];
-
-static KEYS: LazyLock<KeyMap> = LazyLock::new(|| {
-    let nginx = NGINX_ONLY.iter().chain(NGINX).map(|name| {
-        let capture = nginx::meaning(name).expect("a variable of nginx");
-        (*name, What::Is(capture))
-    });
-    let marks = NGINX_ONLY.iter().map(|name| (*name, What::Tells(Hint::Mark)));
-    let fields = fields().into_iter().map(|(key, capture)| (key, What::Is(capture)));
-    let hints =
-        HINTS.iter().flat_map(|(hint, keys)| keys.iter().map(|key| (*key, What::Tells(*hint))));
-    KeyMap::guesses(marks.chain(nginx).chain(fields).chain(hints), PREFIXES)
-});
-
-/// Every key and what it means; of several for one meaning the first that is there.
-fn fields() -> Vec<(&'static str, Capture)> {
-    let rows: &[(Capture, &[&str])] = &[
-        (Capture::Time(TimeForm::Any), TIMES),
-        (Capture::Client, CLIENTS),
-        (Capture::Endpoint, ENDPOINTS),
-        (Capture::Number(Field::ClientPort), CLIENT_PORTS),
-        (Capture::User, USERS),
-        (Capture::Request, REQUESTS),
-        (Capture::Text(Field::Method), METHODS),
-        (Capture::Target, &["request"]),
-        (Capture::Target, TARGETS),
-        (Capture::Text(Field::Query), QUERIES),
-        (Capture::Protocol, PROTOCOLS),
-        (Capture::Status, STATUSES),
-        (Capture::BodyBytes, BODY_BYTES),
-        (
-            Capture::ResponseBytes,
-            &["response.size", "http.response.bytes", "httprequest.responsesize"],
-        ),
-        (Capture::Number(Field::RequestBytes), REQUEST_BYTES),
-        (Capture::Number(Field::RequestBodyBytes), REQUEST_BODY_BYTES),
-        (Capture::Duration(Unit::Nanoseconds), &["event.duration", "duration_ns", "latency_ns"]),
-        (Capture::Duration(Unit::Microseconds), MICROSECONDS),
-        (Capture::Duration(Unit::Milliseconds), MILLISECONDS),
-        (Capture::Duration(Unit::Seconds), SECONDS),
-        (Capture::Duration(Unit::Guessed), &["duration", "latency", "httprequest.latency"]),
-        (Capture::Text(Field::UserAgent), AGENTS),
-        (Capture::Text(Field::Referrer), REFERRERS),
-        (Capture::Host, HOSTS),
-        (Capture::Text(Field::Scheme), SCHEMES),
-        (Capture::Text(Field::Forwarded), FORWARDED),
-        (Capture::Text(Field::RealIp), REAL_IPS),
-        (
-            Capture::Text(Field::DestinationIp),
-            &["destination.ip", "dst_ip", "dest_ip", "server_ip"],
-        ),
-        (Capture::Number(Field::DestinationPort), &["destination.port", "dst_port", "dest_port"]),
-        (Capture::TlsVersion, &["tls_version", "clientsslprotocol", "tls.protocol", "ssl_version"]),
-        (Capture::Text(Field::TlsVersion), &["tls.version"]),
-        (Capture::Text(Field::TlsCipher), &["tls_cipher", "tls.cipher", "clientsslcipher"]),
-        (Capture::Text(Field::TlsServerName), &["requested_server_name", "tls.client.server_name"]),
-        (Capture::Text(Field::RequestId), REQUEST_IDS),
-        (Capture::Upstream(Some(Field::UpstreamAddress)), &["upstream_host", "upstream_address"]),
-        (Capture::Text(Field::CacheStatus), &["cachecachestatus", "cache_status", "fastly_cache"]),
-        (Capture::Text(Field::Hostname), &["hostname", "host.hostname", "host.name", "_host"]),
-        (Capture::Number(Field::Pid), &["pid", "process.pid", "process_id"]),
-    ];
-    let all =
-        rows.iter().flat_map(|(capture, keys)| keys.iter().map(|key| (*key, capture.clone())));
-    all.collect()
-}
-
-const TIMES: &[&str] = &[
-    "@timestamp",
-    "timestamp",
-    "time",
-    "ts",
-    "@t",
-    "t",
-    "t.$date",
-    "date",
-    "datetime",
-    "start_time",
-    "startTime",
-    "started_at",
-    "request_time",
-    "requestTimeEpoch",
-    "EdgeStartTimestamp",
-    "eventTime",
-    "event.created",
-    "event_time",
-    "time_date",
-    "asctime",
-    "log_time",
-    "logged_at",
-    "created_at",
-    "instant.epochSecond",
-];
-
-const CLIENTS: &[&str] = &[
-    "source.ip",
-    "client.ip",
-    "source.address",
-    "client.address",
-    "client_ip",
-    "clientAddr",
-    "client_addr",
-    "client_address",
-    "client-ip",
-    "remote_ip",
-    "remote-addr",
-    "remote_address",
-    "request.remote_ip",
-    "request.remote_addr",
-    "request.client_ip",
-    "req.remoteAddress",
-    "req.ip",
-    "req.remoteIp",
-    "request.ip",
-    "request.remote_address",
-    "remote_host",
-    "remotehost",
-    "httpRequest.remoteIp",
-    "httpRequest.clientIp",
-    "source_ip",
-    "source_ip_address",
-    "identity.sourceIp",
-    "src_ip",
-    "srcip",
-    "src",
-    "src.ip",
-    "visitor_ip",
-    "user_ip",
-    "ip_address",
-    "ipaddr",
-    "ipaddress",
-    "ip",
-    "c-ip",
-    "client",
-    "client_host",
-    "h",
-    "ci",
-    "http.client_ip",
-    "http.remote_addr",
-    "network.client.ip",
-    "meta.remote_ip",
-    "peer_ip",
-    "rhost",
-    "addr",
-    "address",
-    "remote",
-];
-
-const ENDPOINTS: &[&str] = &[
-    "downstream_remote_address",
-    "downstream_direct_remote_address",
-    "remote_addr",
-    "addr.remote",
-    "remote",
-    "client",
-    "peer",
-    "client_addr",
-    "source",
-];
-
-const CLIENT_PORTS: &[&str] = &[
-    "source.port",
-    "client.port",
-    "client_port",
-    "src_port",
-    "remote_port",
-    "ClientSrcPort",
-    "cp",
-];
-
-const USERS: &[&str] = &[
-    "user.name",
-    "username",
-    "user_name",
-    "remote_user",
-    "login",
-    "user",
-    "user_id",
-    "auth_user",
-    "userIdentity.userName",
-    "principalName",
-    "principal",
-    "account",
-    "u",
-    "uname",
-    "actor",
-];
-
-const REQUESTS: &[&str] = &["request", "request_line", "requestline", "req", "http_request", "r"];
-
-const METHODS: &[&str] = &[
-    "request_method",
-    "http.request.method",
-    "http.method",
-    "method",
-    "verb",
-    "http_method",
-    "httpmethod",
-    "request.method",
-    "req.method",
-    "ClientRequestMethod",
-    "httpRequest.requestMethod",
-    "httpRequest.httpMethod",
-    "http.http_method",
-    "http_verb",
-    "cs-method",
-    "request",
-    "m",
-];
-
-const TARGETS: &[&str] = &[
-    "request_uri",
-    "url.original",
-    "ClientRequestURI",
-    "request.uri",
-    "req.originalUrl",
-    "req.url",
-    "request.url",
-    "httpRequest.requestUrl",
-    "httpRequest.uri",
-    "http.target",
-    "http.url",
-    "url.full",
-    "original_url",
-    "originalurl",
-    "request_url",
-    "uri",
-    "url",
-    "request_path",
-    "requestpath",
-    "http_path",
-    "http_request_path",
-    "request.path",
-    "req.path",
-    "ClientRequestPath",
-    "url.path",
-    "http.path",
-    "path",
-    "uri_path",
-    "resource_path",
-    "target",
-    "cs-uri-stem",
-];
-
-const QUERIES: &[&str] = &[
-    "url.query",
-    "query",
-    "request_query",
-    "http_query",
-    "query_string",
-    "querystring",
-    "queryString",
-    "request.query_string",
-    "httpRequest.args",
-    "cs-uri-query",
-    "q",
-];
-
-const PROTOCOLS: &[&str] = &[
-    "http.version",
-    "http_version",
-    "httpversion",
-    "http.flavor",
-    "protocol",
-    "request_protocol",
-    "proto",
-    "ClientRequestProtocol",
-    "request.protocol",
-    "request.proto",
-    "httpRequest.protocol",
-    "httpRequest.httpVersion",
-    "http.protocol",
-];
-
-const STATUSES: &[&str] = &[
-    "status",
-    "http.response.status_code",
-    "status_code",
-    "statuscode",
-    "response.status",
-    "response.status_code",
-    "response.statusCode",
-    "res.statusCode",
-    "res.status",
-    "response_status",
-    "response_code",
-    "responsecode",
-    "httpRequest.status",
-    "responseCodeSent",
-    "EdgeResponseStatus",
-    "http_status",
-    "http_status_code",
-    "http_status_rsp",
-    "http.status_code",
-    "http.status",
-    "http.response.status",
-    "response",
-    "sc-status",
-    "code",
-    "st",
-    "s",
-    "final_status",
-];
-
-const BODY_BYTES: &[&str] = &[
-    "body_bytes_sent",
-    "http.response.body.bytes",
-    "EdgeResponseBytes",
-    "response_body_size",
-    "response_size",
-    "response_length",
-    "responsesize",
-    "body_bytes",
-    "bytes_sent",
-    "sent_bytes",
-    "bytes_out",
-    "bytes_read",
-    "res.contentLength",
-    "response_content_length",
-    "content_length",
-    "contentlength",
-    "size",
-    "bytes",
-    "length",
-    "b",
-    "http.length",
-];
-
-const REQUEST_BYTES: &[&str] = &[
-    "request_length",
-    "http.request.bytes",
-    "request.size",
-    "httpRequest.requestSize",
-    "bytes_in",
-];
-
-const REQUEST_BODY_BYTES: &[&str] =
-    &["http.request.body.bytes", "bytes_received", "ClientRequestBytes", "request_body_size"];
-
-const MICROSECONDS: &[&str] =
-    &["duration_us", "request_time_us", "response_time_us", "time_elapsed", "latency_us"];
-
-const MILLISECONDS: &[&str] = &[
-    "duration_ms",
-    "request_time_ms",
-    "response_time_ms",
-    "latency_ms",
-    "time_ms",
-    "elapsed_ms",
-    "took_ms",
-    "time_taken_ms",
-    "generation_time_milli",
-    "durationMs",
-    "latencies.request",
-    "responseLatency",
-    "responseTime",
-    "response-time",
-    "res.responseTime",
-    "elapsed",
-    "elapsed_time",
-];
-
-const SECONDS: &[&str] = &[
-    "request_time",
-    "duration_s",
-    "duration_seconds",
-    "request_duration",
-    "request_time_s",
-    "elapsedTimeS",
-    "time_taken",
-];
-
-const AGENTS: &[&str] = &[
-    "http_user_agent",
-    "user_agent.original",
-    "user_agent",
-    "user-agent",
-    "userAgent",
-    "useragent",
-    "agent",
-    "ua",
-    "request_user_agent",
-    "ClientRequestUserAgent",
-    "httpRequest.userAgent",
-    "http.user_agent",
-    "http.http_user_agent",
-    "http.useragent",
-    "headers.user-agent",
-    "request.headers.user-agent",
-    "req.headers.user-agent",
-    "http.request.headers.user-agent",
-    "httpRequest.headers.user-agent",
-    "req.userAgent",
-    "cs(user-agent)",
-];
-
-const REFERRERS: &[&str] = &[
-    "http_referer",
-    "http.request.referrer",
-    "referer",
-    "referrer",
-    "http_referrer",
-    "request_referer",
-    "ClientRequestReferer",
-    "httpRequest.referer",
-    "headers.referer",
-    "request.headers.referer",
-    "req.headers.referer",
-    "http.request.headers.referer",
-    "httpRequest.headers.referer",
-    "http.http_refer",
-    "http.referer",
-    "req.referer",
-    "ref",
-];
-
-const HOSTS: &[&str] = &[
-    "url.domain",
-    "destination.domain",
-    "server.domain",
-    "server.address",
-    "vhost",
-    "virtual_host",
-    "http_host",
-    "host",
-    "domain",
-    "authority",
-    "request_host",
-    "ClientRequestHost",
-    "request.host",
-    "request.headers.host",
-    "req.headers.host",
-    "headers.host",
-    "http.request.headers.host",
-    "httpRequest.headers.host",
-    "http.host",
-    "http.hostname",
-    "httpHostName",
-    "server_name",
-    "site",
-];
-
-const SCHEMES: &[&str] =
-    &["scheme", "url.scheme", "http.scheme", "ClientRequestScheme", "protocol", "request_scheme"];
-
-const FORWARDED: &[&str] = &[
-    "x_forwarded_for",
-    "x-forwarded-for",
-    "http_x_forwarded_for",
-    "xff",
-    "forwarded_for",
-    "headers.x-forwarded-for",
-    "request.headers.x-forwarded-for",
-    "req.headers.x-forwarded-for",
-    "http.request.headers.x-forwarded-for",
-    "httpRequest.headers.x-forwarded-for",
-];
-
-const REAL_IPS: &[&str] = &["x_real_ip", "x-real-ip", "req.headers.x-real-ip", "headers.x-real-ip"];
-
-const REQUEST_IDS: &[&str] = &[
-    "http.request.id",
-    "request_id",
-    "requestid",
-    "req_id",
-    "RayID",
-    "x_request_id",
-    "correlation_id",
-    "httpRequest.requestId",
-    "req.id",
-    "trace_id",
-];
-
-const HINTS: &[(Hint, &[&str])] = &[
-    (
-        Hint::Message,
-        &[
-            "message",
-            "msg",
-            "@m",
-            "short_message",
-            "text",
-            "event.original",
-            "textPayload",
-            "@mt",
-            "alert.signature",
-            "errorMessage",
-            "description",
-        ],
-    ),
-    (
-        Hint::Level,
-        &[
-            "level",
-            "log.level",
-            "severity",
-            "lvl",
-            "levelname",
-            "@l",
-            "loglevel",
-            "log_level",
-            "severity_text",
-            "eventLogLevel",
-        ],
-    ),
-    (
-        Hint::Program,
-        &[
-            "syslog_identifier",
-            "program",
-            "app",
-            "appname",
-            "app_name",
-            "application",
-            "service",
-            "service.name",
-            "process.name",
-            "logger",
-            "logger_name",
-            "sender",
-            "component",
-            "name",
-            "process",
-            "eventSource",
-            "source",
-        ],
-    ),
-    (
-        Hint::Event,
-        &[
-            "event",
-            "eventid",
-            "event_id",
-            "event_name",
-            "eventname",
-            "event.action",
-            "event_type",
-            "eventtype",
-            "action",
-            "operation",
-            "type",
-            "log_type",
-        ],
-    ),
-    (Hint::Class, &["event.category", "category", "event_category", "event.type"]),
-    (
-        Hint::Outcome,
-        &[
-            "event.outcome",
-            "outcome",
-            "result",
-            "success",
-            "status",
-            "state",
-            "login_status",
-            "responseElements.ConsoleLogin",
-            "succeeded",
-            "auth_result",
-        ],
-    ),
-    (Hint::Error, &["error", "error.message", "err", "reason", "failure_reason", "error_code"]),
-    (
-        Hint::Credentials,
-        &[
-            "headers.authorization",
-            "request.headers.authorization",
-            "req.headers.authorization",
-            "http.request.headers.authorization",
-            "httpRequest.headers.authorization",
-        ],
-    ),
-];
+/// Methods that browsers and programs send.
+const METHODS_SENT: [&[u8]; 7] =
+    [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"];
 
 /// Reads one line.
 fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
@@ -699,9 +61,9 @@ pub(super) fn parse_untimed(
         finish_request(&found, module, out);
         return Ok(());
     }
-    if !login::set(&found, out) {
-        let message = found.hint(Hint::Message).ok_or(Miss::Shape)?;
-        set_program_line(&message, out);
+    let is_personal = has(Capture::Client) || has(Capture::User);
+    if !login::set(&found, is_personal, out) {
+        set_program_line(&found, out)?;
     }
     KEYS.apply(&found, Module::App, Stamp::End, cx, out)?;
     super::set_level(&found, out);
@@ -719,10 +81,13 @@ pub(super) fn parse_untimed(
 }
 
 /// A line of a program that is neither a request nor a log-in.
-fn set_program_line(message: &[u8], out: &mut Writer<'_>) {
+fn set_program_line(found: &Found<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
+    let texts = [Hint::Message, Hint::Error, Hint::Event];
+    let message = texts.into_iter().find_map(|hint| found.hint(hint)).ok_or(Miss::Shape)?;
     out.row.kind = Kind::ServerError;
     out.row.action = Action::ServerError;
-    out.set(Field::Message, message);
+    out.set(Field::Message, &message);
+    Ok(())
 }
 
 fn finish_request(found: &Found<'_>, module: Module, out: &mut Writer<'_>) {
@@ -738,8 +103,232 @@ fn finish_request(found: &Found<'_>, module: Module, out: &mut Writer<'_>) {
             to.extend_from_slice(query.strip_prefix(b"?").unwrap_or(&query));
         });
     }
+    // Frameworks write methods in small letters; clients that send them so are refused by servers.
+    if module == Module::App
+        && let Some(method) = KEYS.text(found, &Capture::Text(Field::Method))
+        && METHODS_SENT.iter().any(|sent| sent.eq_ignore_ascii_case(&method))
+        && method.iter().all(u8::is_ascii_lowercase)
+    {
+        out.set(Field::Method, &method.to_ascii_uppercase());
+    }
     let row = &mut out.row;
     (row.module, row.format) = (module, NAME);
     super::mark_empty_request(out);
     super::refused_credentials(found, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::super::testing::{check, check_miss, mutated, read};
+    use super::*;
+
+    #[test]
+    fn what_nginx_writes_is_read_whatever_the_order() {
+        check(
+            parse,
+            r#"{"http_user_agent":"curl/8","status":"404","request_uri":"/a?b=1","uri":"/index.php","remote_addr":"192.0.2.7","time_local":"20/Nov/2026:08:00:14 +0100","msec":"1795158014.250","request_method":"GET","body_bytes_sent":"19","request_time":"0.004","server_protocol":"HTTP/1.1","remote_user":"","http_referer":"","host":"www.example.org","upstream_response_time":"0.002, 0.001","http_x_forwarded_for":"198.51.100.1"}"#,
+            &[
+                ("kind", "Access"),
+                ("module", "nginx"),
+                ("format", "json"),
+                ("time", "2026-11-20T07:00:14.250Z"),
+                ("client", "192.0.2.7"),
+                ("http.request.method", "GET"),
+                ("url.original", "/a?b=1"),
+                ("http.version", "1.1"),
+                ("status", "404"),
+                ("bytes", "19"),
+                ("duration", "4000000"),
+                ("user.name", "-"),
+                ("http.request.referrer", "-"),
+                ("destination.domain", "www.example.org"),
+                ("gatewatch.xff_chain", "198.51.100.1"),
+                ("gatewatch.upstream.response_time_s", "0.001"),
+            ],
+        );
+    }
+
+    #[test]
+    fn missing_numbers_and_bad_bytes_do_not_hide_a_line() {
+        let line = b"{\"remote_addr\":\"192.0.2.7\",\"time_iso8601\":\"2026-11-20T07:00:14+00:00\",\"request\":\"GET /\xff\\u0022 HTTP/1.1\",\"status\":200,\"upstream_status\":,\"upstream_response_time\":-,\"request_length\":}";
+        let facts = read(parse, line).expect("a line");
+        assert_eq!(Some("/\u{fffd}\""), facts.get("url.original").map(String::as_str));
+        assert_eq!(Some("200"), facts.get("status").map(String::as_str));
+    }
+
+    #[test]
+    fn names_of_the_common_schema_are_read_nested_or_dotted() {
+        let expected = [
+            ("kind", "Access"),
+            ("time", "2026-11-20T07:00:14.000Z"),
+            ("client", "2001:db8::7"),
+            ("user.name", "anna"),
+            ("http.request.method", "POST"),
+            ("url.path", "/login"),
+            ("http.version", "2"),
+            ("status", "401"),
+            ("bytes", "9"),
+            ("duration", "4200000"),
+            ("user_agent.original", "curl/8"),
+            ("destination.domain", "www.example.org"),
+        ];
+        check(
+            parse,
+            r#"{"@timestamp":"2026-11-20T07:00:14Z","source":{"ip":"2001:db8::7"},"user":{"name":"anna"},"http":{"request":{"method":"POST"},"response":{"status_code":401,"body":{"bytes":9}},"version":"2.0"},"url":{"original":"/login","domain":"www.example.org"},"user_agent":{"original":"curl/8"},"event":{"duration":4200000}}"#,
+            &expected,
+        );
+        check(
+            parse,
+            r#"{"@timestamp":"2026-11-20T07:00:14Z","source.ip":"2001:db8::7","user.name":"anna","http.request.method":"POST","http.response.status_code":401,"http.response.body.bytes":9,"http.version":"2","url.original":"/login","url.domain":"www.example.org","user_agent.original":"curl/8","event.duration":4200000}"#,
+            &expected,
+        );
+    }
+
+    #[track_caller]
+    fn check_request(line: &str, also: &[(&str, &str)]) {
+        let expected = [
+            ("kind", "Access"),
+            ("time", "2026-11-20T07:00:14.000Z"),
+            ("client", "192.0.2.7"),
+            ("http.request.method", "GET"),
+            ("url.path", "/a"),
+            ("url.query", "b=1"),
+        ];
+        check(parse, line, &[&expected[..], also].concat());
+    }
+
+    #[test]
+    fn proxies_and_content_networks_are_read() {
+        check_request(
+            r#"{"start_time":"2026-11-20T07:00:14.000Z","method":"GET","path":"/a?b=1","protocol":"HTTP/2","response_code":200,"response_flags":"-","bytes_received":0,"bytes_sent":19,"duration":4,"x_forwarded_for":"-","user_agent":"curl/8","request_id":"r1","authority":"www.example.org","upstream_host":"10.0.0.5:80","downstream_remote_address":"192.0.2.7:50112","downstream_local_address":"10.0.0.1:8080"}"#,
+            &[
+                ("source.port", "50112"),
+                ("duration", "4000000"),
+                ("bytes", "19"),
+                ("http.request.id", "r1"),
+                ("destination.domain", "www.example.org"),
+            ],
+        );
+        check_request(
+            r#"{"ClientIP":"192.0.2.7","ClientRequestHost":"www.example.org","ClientRequestMethod":"GET","ClientRequestURI":"/a?b=1","ClientRequestUserAgent":"curl/8","EdgeResponseBytes":19,"EdgeResponseStatus":403,"EdgeStartTimestamp":1795158014000000000,"RayID":"r1","CacheCacheStatus":"hit","ClientRequestProtocol":"HTTP/1.1"}"#,
+            &[("status", "403"), ("http.request.id", "r1"), ("gatewatch.cache.status", "hit")],
+        );
+        check_request(
+            r#"{"timestamp":1795158014000,"action":"BLOCK","httpRequest":{"clientIp":"192.0.2.7","country":"DE","headers":[{"name":"Host","value":"www.example.org"},{"name":"User-Agent","value":"curl/8"}],"uri":"/a","args":"b=1","httpVersion":"HTTP/1.1","httpMethod":"GET","requestId":"r1"}}"#,
+            &[
+                ("url.original", "/a?b=1"),
+                ("user_agent.original", "curl/8"),
+                ("destination.domain", "www.example.org"),
+                ("http.version", "1.1"),
+            ],
+        );
+        check_request(
+            r#"{"httpRequest":{"requestMethod":"GET","requestUrl":"https://www.example.org/a?b=1","requestSize":"120","status":502,"responseSize":"19","userAgent":"curl/8","remoteIp":"192.0.2.7","latency":"0.004s","protocol":"HTTP/1.1"},"timestamp":"2026-11-20T07:00:14Z","severity":"WARNING"}"#,
+            &[("url.domain", "www.example.org"), ("duration", "4000000"), ("status", "502")],
+        );
+        check_request(
+            r#"{"requestId":"r1","ip":"192.0.2.7","requestTime":"20/Nov/2026:07:00:14 +0000","httpMethod":"GET","path":"/a?b=1","status":"429","protocol":"HTTP/1.1","responseLength":"19"}"#,
+            &[("status", "429"), ("bytes", "19"), ("http.request.id", "r1")],
+        );
+        check_request(
+            r#"{"client_ip":"192.0.2.7","started_at":1795158014000,"latencies":{"request":4,"kong":1},"request":{"method":"GET","uri":"/a?b=1","size":120,"headers":{"host":"www.example.org","user-agent":"curl/8"}},"response":{"status":200,"size":19}}"#,
+            &[
+                ("duration", "4000000"),
+                ("user_agent.original", "curl/8"),
+                ("destination.domain", "www.example.org"),
+            ],
+        );
+    }
+
+    #[test]
+    fn web_frameworks_are_read() {
+        check_request(
+            r#"{"level":30,"time":1795158014000,"pid":7,"hostname":"web1","req":{"id":1,"method":"get","url":"/a?b=1","headers":{"host":"www.example.org","user-agent":"curl/8","x-forwarded-for":"198.51.100.9"},"remoteAddress":"192.0.2.7","remotePort":50112},"res":{"statusCode":200},"responseTime":4,"msg":"request completed"}"#,
+            &[("duration", "4000000"), ("gatewatch.xff_chain", "198.51.100.9")],
+        );
+        check_request(
+            r#"{"request":"GET /a?b=1 HTTP/1.1","verb":"POST","clientip":"192.0.2.7","response":"200","bytes":"19","agent":"curl/8","timestamp":"20/Nov/2026:07:00:14 +0000"}"#,
+            &[("bytes", "19"), ("user_agent.original", "curl/8"), ("status", "200")],
+        );
+    }
+
+    #[test]
+    fn a_request_without_a_request_line_says_so() {
+        let line = r#"{"remote_addr":"192.0.2.7","time_iso8601":"2026-11-20T07:00:14Z","request":"","status":400}"#;
+        check(parse, line, &[("malformed", "no_request_line"), ("status", "400")]);
+        let line = r#"{"remote_addr":"192.0.2.7","time_iso8601":"2026-11-20T07:00:14Z","request":"\u0016\u0003\u0001","status":400}"#;
+        check(parse, line, &[("malformed", "tls_bytes"), ("status", "400")]);
+    }
+
+    #[test]
+    fn the_first_of_two_equal_keys_counts() {
+        // Without escaping, the text of a client can add keys behind its own.
+        let line = r#"{"remote_addr":"192.0.2.7","time_iso8601":"2026-11-20T07:00:14Z","request":"GET / HTTP/1.1","status":"401","http_user_agent":"x","status":"200","remote_addr":"198.51.100.1"}"#;
+        check(parse, line, &[("client", "192.0.2.7"), ("status", "401")]);
+    }
+
+    #[test]
+    fn a_header_that_no_proxy_sets_is_not_the_one_it_resembles() {
+        let line = r#"{"time":1795158014000,"req":{"method":"GET","url":"/","remoteAddress":"127.0.0.1","headers":{"x_forwarded_for":"198.51.100.1"}},"res":{"statusCode":200}}"#;
+        check(parse, line, &[("gatewatch.xff_chain", "-"), ("client", "127.0.0.1")]);
+    }
+
+    #[test]
+    fn a_line_of_a_program_is_an_event() {
+        check(
+            parse,
+            r#"{"time":"2026-11-20T07:00:14Z","level":"ERROR","logger":"db","msg":"connection lost","host":"web1","pid":7}"#,
+            &[
+                ("kind", "ServerError"),
+                ("module", "app"),
+                ("level", "error"),
+                ("message", "connection lost"),
+                ("service.name", "db"),
+                ("host.hostname", "web1"),
+                ("destination.domain", "-"),
+                ("process.pid", "7"),
+                ("outcome", "-"),
+            ],
+        );
+        check(
+            parse,
+            r#"{"time":"2026-11-20T07:00:14Z","level":"info","msg":"upload failed","user":"anna","ip":"192.0.2.7"}"#,
+            &[("kind", "ServerError"), ("outcome", "-"), ("client", "192.0.2.7")],
+        );
+    }
+
+    #[test]
+    fn other_lines_are_refused() {
+        check_miss(parse, "", Miss::Shape);
+        check_miss(parse, "{}", Miss::Shape);
+        check_miss(parse, "[]", Miss::Shape);
+        check_miss(parse, r#"{"a":1}"#, Miss::Shape);
+        check_miss(parse, r#"{"msg":"no time"}"#, Miss::Time);
+        check_miss(
+            parse,
+            r#"{"log":"x\n","stream":"stdout","time":"2026-11-20T07:00:14Z"}"#,
+            Miss::Shape,
+        );
+        let line = r#"{"ip":"192.0.2.7","time":"2026-11-20T07:00:14Z","method":"GET","uri":"/","status":200}"#;
+        check(parse, line, &[("kind", "Access")]);
+        check_miss(parse, &line.replace("192.0.2.7", "unknown"), Miss::Client);
+        check_miss(parse, &line.replace("2026-11-20T", "2026-11-99T"), Miss::Time);
+        check_miss(parse, &line.replace("\"2026-11-20T07:00:14Z\"", "\"soon\""), Miss::Time);
+        check_miss(parse, &format!("{line}]"), Miss::Shape);
+    }
+
+    static VALID: &[&str] = &[
+        r#"{"remote_addr":"192.0.2.7","time_iso8601":"2026-11-20T07:00:14Z","request":"GET /a?b=\u00e9 HTTP/1.1","status":401,"upstream_status":,"remote_user":"anna"}"#,
+        r#"{"timestamp":1795158014000,"httpRequest":{"clientIp":"192.0.2.7","headers":[{"name":"Host","value":"www.example.org"}],"uri":"/a","args":"b=1","httpMethod":"GET"}}"#,
+        r#"{"time":"2026-11-20T07:00:14Z","level":"warn","app":"core","remoteAddr":"192.0.2.7","user":"--","message":"Login failed: \"bob\" (Remote IP: 192.0.2.7)"}"#,
+    ];
+
+    proptest! {
+        #[test]
+        fn damaged_lines_are_read_or_refused(line in mutated(VALID)) {
+            let _ = read(parse, &line);
+        }
+    }
 }

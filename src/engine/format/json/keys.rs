@@ -74,7 +74,7 @@ pub(super) struct KeyMap {
     /// Values are looked at before they are taken: the keys are guesses.
     is_guess: bool,
     /// Beginnings of paths that may be left out.
-    prefixes: &'static [&'static str],
+    prefixes: Vec<&'static str>,
 }
 
 /// The values of one line.
@@ -97,7 +97,7 @@ impl KeyMap {
             slots: 0,
             keys,
             is_guess: false,
-            prefixes: &[],
+            prefixes: Vec::new(),
         };
         for (key, what) in rows {
             let slot = match &what {
@@ -114,11 +114,11 @@ impl KeyMap {
     /// A map of `rows`, whose keys may stand behind one of `prefixes`, and whose values are checked.
     pub(super) fn guesses(
         rows: impl IntoIterator<Item = (&'static str, What)>,
-        prefixes: &'static [&'static str],
+        prefixes: impl IntoIterator<Item = &'static str>,
     ) -> Self {
         let rows = rows.into_iter().map(|(key, what)| (json::folded(key.as_bytes()), what));
         let map = Self::new(rows.collect(), Keys::Folded).expect("a table has few meanings");
-        Self { is_guess: true, prefixes, ..map }
+        Self { is_guess: true, prefixes: prefixes.into_iter().collect(), ..map }
     }
 
     /// How many meanings it knows.
@@ -150,23 +150,25 @@ impl KeyMap {
         let mut header: Option<&[u8]> = None;
         while let Some(leaf) = reader.next_leaf().map_err(|_| Miss::Shape)? {
             let value = leaf.value;
-            if let Some(rows) = self.by_key.get(leaf.path) {
-                self.take(rows, value, 0, &mut found);
-            } else if self.is_guess {
-                self.guess(leaf.path, value, &mut header, &mut found);
-            }
+            self.see(leaf.path, value, &mut header, &mut found);
         }
         Ok(found)
     }
 
-    /// Looks for a key that is not in the table as it is.
-    fn guess<'l>(
+    /// Keeps the value at `path`, if that means anything.
+    fn see<'l>(
         &self,
         path: &[u8],
         value: Value<'l>,
         header: &mut Option<&'l [u8]>,
         found: &mut Found<'l>,
     ) {
+        if let Some(rows) = self.by_key.get(path) {
+            return self.take(rows, value, 0, found);
+        }
+        if !self.is_guess {
+            return;
+        }
         // `"headers":[{"name":"Host","value":"…"}]`
         if path.ends_with(b"headers.name") {
             *header = Some(value.text);
@@ -176,10 +178,10 @@ impl KeyMap {
             && start.ends_with(b"headers")
             && let Some(name) = header.take().filter(|name| name.len() <= 64)
         {
-            let name = [start, b".", &*json::folded(name)].concat();
-            return self.guess(&name, Value { index: 0, ..value }, &mut None, found);
+            let path = [start, b".", &*json::folded(name)].concat();
+            return self.see(&path, Value { index: 0, ..value }, &mut None, found);
         }
-        for prefix in self.prefixes {
+        for prefix in &self.prefixes {
             if let Some(rest) = path.strip_prefix(prefix.as_bytes())
                 && let Some(rows) = self.by_key.get(rest)
             {

@@ -9,6 +9,7 @@ mod caddy;
 mod general;
 mod keys;
 mod login;
+mod names;
 mod traefik;
 pub(super) mod written;
 

@@ -137,3 +137,82 @@ fn meaning(key: &[u8], text: &[u8], tokens: &[Token]) -> Option<Capture> {
         _ => Capture::Label(String::from_utf8_lossy(key).into()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Format, testing};
+
+    #[track_caller]
+    fn check(definition: &str, line: &str, expected: &[(&str, &str)]) {
+        let mut format = Format::written(definition).expect("a sound format");
+        let facts = testing::read(|line, cx, out| format.parse(line, cx, out), line.as_bytes());
+        let facts = facts.unwrap_or_else(|miss| panic!("{miss:?}: {line}"));
+        for (name, value) in expected {
+            assert_eq!(*value, facts.get(*name).map_or("-", String::as_str), "{name}\n{facts:#?}");
+        }
+    }
+
+    const NGINX: &str = r#"log_format x escape=json '{"t":"$time_local","m":$msec,"c":"$remote_addr",'
+        '"who":"$remote_user","r":{"line":"$request","ua":"$http_user_agent"},'
+        '"s":$status,"b":$body_bytes_sent,"up":$upstream_response_time,'
+        '"S":"$scheme","x":"$sent_http_x_id","url":"$scheme://$host$request_uri"}';"#;
+
+    #[test]
+    fn keys_mean_what_the_variables_behind_them_mean() {
+        check(
+            NGINX,
+            r#"{"r":{"ua":"a\"b","line":"GET /a?b HTTP/1.1"},"m":1795158014.250,"t":"20/Nov/2026:07:00:14 +0000","c":"192.0.2.7","who":"","s":200,"b":19,"up":0.002, 0.001,"S":"https","x":"7","url":"https://www.example.org/a?b"}"#,
+            &[
+                ("format", "nginx:custom"),
+                ("module", "nginx"),
+                ("time", "2026-11-20T07:00:14.250Z"),
+                ("client", "192.0.2.7"),
+                ("user.name", "-"),
+                ("url.path", "/a"),
+                ("user_agent.original", "a\"b"),
+                ("status", "200"),
+                ("bytes", "19"),
+                ("url.scheme", "https"),
+                ("gatewatch.upstream.response_time_s", "0.001"),
+                ("labels.sent_http_x_id", "7"),
+            ],
+        );
+    }
+
+    #[test]
+    fn apache_writes_json_too() {
+        let text = r#"LogFormat "{\"time\":\"%t\",\"ip\":\"%a\",\"user\":\"%u\",\"req\":\"%r\",\"code\":%>s,\"size\":%B,\"us\":%D,\"ua\":\"%{User-Agent}i\"}" json"#;
+        let line = r#"{"time":"[20/Nov/2026:08:00:14 +0100]","ip":"192.0.2.7","user":"-","req":"GET /\xc3\xa9 HTTP/1.1","code":404,"size":19,"us":4000,"ua":"a\"b\\c"}"#;
+        let expected = [
+            ("format", "apache:custom"),
+            ("module", "apache"),
+            ("time", "2026-11-20T07:00:14.000Z"),
+            ("url.path", "/\u{e9}"),
+            ("status", "404"),
+            ("duration", "4000000"),
+            ("user_agent.original", "a\"b\\c"),
+        ];
+        check(text, line, &expected);
+        let bare = text.trim_start_matches("LogFormat \"").trim_end_matches("\" json");
+        check(bare, line, &expected);
+    }
+
+    #[test]
+    fn a_line_of_another_format_is_refused() {
+        let mut format = Format::written(r#"{"c":"$remote_addr","s":"$status"}"#).expect("sound");
+        for line in
+            ["", "{}", r#"{"c":"192.0.2.7"}"#, r#"{"c":"192.0.2.7","s":"x"}"#, "192.0.2.7 200"]
+        {
+            let read = testing::read(|line, cx, out| format.parse(line, cx, out), line.as_bytes());
+            assert!(read.is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_writes_no_object_is_refused_with_a_reason() {
+        for text in [r#"{"c":"$remote_addr" "s":$status}"#, r#"{"c":"$remote_addr"#] {
+            let error = Format::written(text).expect_err(text).to_string();
+            assert!(error.contains("does not write a JSON object"), "{error}");
+        }
+    }
+}
