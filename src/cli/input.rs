@@ -12,7 +12,7 @@ use super::files::Plan;
 use super::output::say;
 use crate::config::read_places;
 use crate::engine::enrich::{Enricher, Logins, Proxies};
-use crate::engine::format::{FORMATS, Format};
+use crate::engine::format::{FORMATS, Format, FormatSet};
 use crate::escape::visible;
 use crate::io::{Clock, SystemClock};
 
@@ -83,7 +83,7 @@ impl InputArgs {
             return Ok(format!("regex:{pattern}"));
         }
         if self.format != "auto" {
-            Format::named(&self.format)?;
+            FormatSet::from_definition(&self.format)?;
         }
         Ok(self.format.clone())
     }

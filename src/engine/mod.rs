@@ -6,6 +6,7 @@ pub mod detect;
 pub mod enrich;
 pub mod field;
 pub mod format;
+pub mod json;
 pub mod parse;
 pub mod redact;
 pub mod render;

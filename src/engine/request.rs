@@ -80,10 +80,18 @@ fn cut_version(rest: &[u8]) -> (&[u8], Option<&[u8]>) {
     (&trimmed[..start.saturating_sub(1)], Some(version))
 }
 
-/// Sets the version of `HTTP/1.1`; any other text is no version.
+/// Sets the version of `HTTP/1.1`, or of `1.1`, `h2` and `http/2` as some write it; any other
+/// text is no version.
 pub fn set_version(protocol: &[u8], out: &mut Writer<'_>) {
-    if let (b"", Some(version)) = cut_version(protocol) {
-        out.set(Field::HttpVersion, version);
+    let version = match protocol {
+        [b'H' | b'h', b'T' | b't', b'T' | b't', b'P' | b'p', b'/', version @ ..] => version,
+        [b'h', version @ b'2'..=b'3'] => std::slice::from_ref(version),
+        _ => protocol,
+    };
+    match version {
+        [b'2'..=b'9', b'.', b'0'] => out.set(Field::HttpVersion, &version[..1]),
+        [b'0'..=b'9', b'.', b'0'..=b'9'] | [b'0'..=b'9'] => out.set(Field::HttpVersion, version),
+        _ => (),
     }
 }
 

@@ -43,6 +43,12 @@ pub fn unescape(out: &mut Vec<u8>, field: &[u8]) {
     out.extend_from_slice(rest);
 }
 
+/// Cuts `text` in front of and behind the first `part`.
+pub fn cut<'t>(text: &'t [u8], part: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
+    let at = memchr::memmem::find(text, part)?;
+    Some((&text[..at], &text[at + part.len()..]))
+}
+
 /// Hexadecimal digit of a value below 16, upper case.
 pub fn hex_digit(value: u8) -> u8 {
     b"0123456789ABCDEF"[usize::from(value & 15)]

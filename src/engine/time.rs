@@ -117,13 +117,35 @@ impl TimeReader {
 
     /// `2026/11/20 07:46:41`, as nginx's error log writes it: local time.
     pub fn nginx_error(&mut self, text: &[u8]) -> Option<Logged> {
-        if text.len() != 19 || text[4] != b'/' || text[7] != b'/' || text[10] != b' ' {
+        if text.len() == 19 { self.slashed(text) } else { None }
+    }
+
+    /// The same with or without a fraction.
+    fn slashed(&mut self, text: &[u8]) -> Option<Logged> {
+        if text.len() < 19 || text[4] != b'/' || text[7] != b'/' || text[10] != b' ' {
             return None;
         }
         let (seconds, rest) = clock(&text[11..])?;
+        let (nanos, rest) = fraction(rest)?;
         let (month, day) = (digits(&text[5..7])?, digits(&text[8..10])?);
-        let civil = Civil { year: digits(&text[..4])? as i64, month, day, seconds, nanos: 0 };
+        let civil = Civil { year: digits(&text[..4])? as i64, month, day, seconds, nanos };
         rest.is_empty().then(|| self.local(civil))?
+    }
+
+    /// A time whose form nobody told: in brackets or not, CLF, ISO, nginx's, ctime, or a number
+    /// of seconds or parts of them since 1973 at least.
+    pub fn any(&mut self, text: &[u8]) -> Option<Logged> {
+        let text = match text {
+            [b'[', inner @ .., b']'] => inner,
+            _ => text,
+        };
+        match text {
+            [b'A'..=b'Z', ..] => self.ctime(text),
+            [_, _, _, _, b'-', ..] => self.iso(text),
+            [_, _, _, _, b'/', ..] => self.slashed(text),
+            [_, b'/', ..] | [_, _, b'/', ..] => self.clf(text),
+            _ => Self::epoch(text).filter(|(time, _)| 100_000_000 <= time.secs()),
+        }
     }
 
     /// `Fri Nov 20 07:46:01.337583 2026`, as Apache's error log writes it: local time.
@@ -184,7 +206,10 @@ impl TimeReader {
             100_000_000_000_000..100_000_000_000_000_000 => 1000,
             _ => 1,
         };
+        // Floating point prints digits that are beyond nanoseconds.
+        let fraction = &fraction[..fraction.len().min(9)];
         let nanos = if fraction.is_empty() { 0 } else { decimals(fraction)? };
+        let nanos = nanos / (1_000_000_000 / scale);
         Some((Timestamp(whole.checked_mul(scale)?.checked_add(nanos)?), 0))
     }
 
@@ -447,6 +472,27 @@ mod tests {
         for text in ["1795160801.5", "1795160801500", "1795160801500000", "1795160801500000000"] {
             let (time, _) = TimeReader::epoch(text.as_bytes()).expect(text);
             assert_eq!("2026-11-20T07:46:41.500Z", time.rfc3339(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_told_by_their_looks() {
+        let mut utc = reader("UTC");
+        for text in [
+            "20/Nov/2026:07:46:41.5 +0000",
+            "[20/Nov/2026:08:46:41.5 +0100]",
+            "2026-11-20 07:46:41.5",
+            "2026/11/20 07:46:41.500",
+            "Fri Nov 20 07:46:41.500000 2026",
+            "1795160801.5",
+            "1795160801500.25",
+            "1795160801.5000000001",
+        ] {
+            let (time, _) = utc.any(text.as_bytes()).expect(text);
+            assert_eq!("2026-11-20T07:46:41.500Z", time.rfc3339(), "{text}");
+        }
+        for text in ["", "-", "x", "12", "0.25", "[", "1/2", "2026-", "2026/", "99999999"] {
+            assert_eq!(None, utc.any(text.as_bytes()), "{text}");
         }
     }
 

@@ -111,6 +111,21 @@ impl Level {
         })
     }
 
+    /// Level of a severity in syslog's numbers.
+    pub fn from_syslog(severity: u64) -> Option<Self> {
+        Some(match severity {
+            0 => Self::Emergency,
+            1 => Self::Alert,
+            2 => Self::Critical,
+            3 => Self::Error,
+            4 => Self::Warn,
+            5 => Self::Notice,
+            6 => Self::Info,
+            7 => Self::Debug,
+            _ => return None,
+        })
+    }
+
     /// Severity in syslog's numbers (RFC 5424, section 6.2.1).
     pub fn syslog(self) -> u8 {
         match self {
@@ -447,6 +462,8 @@ pub enum ClientSource {
     Forwarded,
     /// A single-value header set by a trusted proxy.
     RealIp,
+    /// The server itself resolved it behind its own trusted proxies.
+    Server,
     /// The text allows more than one reading: not counted per client.
     Ambiguous,
 }
@@ -458,6 +475,7 @@ impl ClientSource {
             Self::Peer => "peer",
             Self::Forwarded => "xff",
             Self::RealIp => "x-real-ip",
+            Self::Server => "server",
             Self::Ambiguous => "ambiguous",
         }
     }

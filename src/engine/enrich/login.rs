@@ -417,6 +417,10 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// Sets the verdict of the open row, if it is a log-in, and what a name in it proves.
 pub(super) fn classify(logins: &Logins, raw: &[u8], out: &mut Writer<'_>) {
+    // The line told it itself: credentials that nothing else shows.
+    if out.row.auth.is_some() {
+        return;
+    }
     let status = out.row.status;
     let challenged = matches!(status, 401 | 407);
     if !challenged && status < 400 && is_logout(raw, out) {

@@ -2,7 +2,11 @@
 //!
 //! Accepts the bare string, or the whole directive: `LogFormat "%h %l …" combined`.
 
+use std::sync::Arc;
+
+use super::Format;
 use super::capture::{Applier, Capture, Escape, TimeForm, Unit};
+use super::json::written::{self, WrittenJson};
 use super::template::{Template, Token};
 use crate::engine::batch::{Field, Module, Stamp};
 
@@ -12,12 +16,31 @@ pub(super) fn compile(
     definition: &str,
     client_is_address: bool,
 ) -> Result<Template, String> {
-    let text = directive(definition)?;
-    let tokens = tokenise(&text)?;
+    let (tokens, stamp) = tokens(definition)?;
     let module = Module::Apache;
-    let stamp = if text.contains("{end:") { Stamp::End } else { Stamp::Start };
     let applier = Applier { escape: Escape::Default, module, stamp, client_is_address };
     Template::compile(name, tokens, applier, true)
+}
+
+/// Compiles any `LogFormat`, one that writes JSON too.
+pub(super) fn written(definition: &str) -> Result<Format, String> {
+    const NAME: &str = "apache:custom";
+    // A string pasted without its directive keeps the escapes of its quotes.
+    let unescaped = definition.replace("\\\"", "\"");
+    let is_pasted = definition.trim_start().starts_with('{') && unescaped != definition;
+    let (tokens, stamp) = tokens(if is_pasted { &unescaped } else { definition })?;
+    if written::is_json(&tokens) {
+        let json = WrittenJson::compile(NAME, &tokens, Module::Apache, stamp)?;
+        return Ok(Format::Json(Arc::new(json)));
+    }
+    compile(NAME, definition, false).map(Format::template)
+}
+
+/// The parts of a `LogFormat`, and what its time means.
+fn tokens(definition: &str) -> Result<(Vec<Token>, Stamp), String> {
+    let text = directive(definition)?;
+    let stamp = if text.contains("{end:") { Stamp::End } else { Stamp::Start };
+    Ok((tokenise(&text)?, stamp))
 }
 
 /// The same, for the shapes that nginx and Apache share: the module stays nginx's, whose time is

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::{Context, Miss};
 use crate::engine::address;
 use crate::engine::batch::{Field, Module, Stamp, Writer};
+use crate::engine::json;
 use crate::engine::request;
 use crate::engine::text::{parse_u64, unescape};
 use crate::engine::time::{Logged, TimeReader};
@@ -23,6 +24,8 @@ pub(super) enum TimeForm {
     Epoch,
     /// As a strftime pattern says.
     Pattern(String),
+    /// Any of these but a pattern, told by its looks.
+    Any,
 }
 
 /// The unit of a duration.
@@ -34,6 +37,11 @@ pub(super) enum Unit {
     Milliseconds,
     /// Microseconds.
     Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Seconds where the number has a fraction, else milliseconds: what most programs mean that
+    /// do not say.
+    Guessed,
 }
 
 /// The meaning of one piece of a line.
@@ -43,6 +51,8 @@ pub(super) enum Capture {
     Skip,
     /// The client: address, host name, or a list of addresses.
     Client,
+    /// The client's address with or without its port.
+    Endpoint,
     /// The answer of identd, `-` nearly always. Not kept; an address there means that the columns
     /// are those of another format.
     Ident,
@@ -136,7 +146,7 @@ impl Applier {
                     Ok(())
                 }
                 Capture::Time(_) => Err(Miss::Time),
-                Capture::Client => Err(Miss::Client),
+                Capture::Client | Capture::Endpoint => Err(Miss::Client),
                 Capture::Request => {
                     request::split(b"", out);
                     Ok(())
@@ -147,7 +157,7 @@ impl Applier {
         if escaped && self.escape != Escape::None && memchr::memchr(b'\\', value).is_some() {
             let mut clear = Vec::with_capacity(value.len());
             match self.escape {
-                Escape::Json => unescape_json(&mut clear, value),
+                Escape::Json => json::unescape(&mut clear, value),
                 Escape::Default | Escape::None => unescape(&mut clear, value),
             }
             return self.set(capture, &clear, cx, out);
@@ -165,6 +175,14 @@ impl Applier {
         match capture {
             Capture::Skip => (),
             Capture::Client => return self.client(value, out),
+            Capture::Endpoint => {
+                let (address, port) = address::split_port(value);
+                if port.is_some() {
+                    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit());
+                    out.set(Field::ClientPort, &value[value.len() - digits.count()..]);
+                }
+                return self.client(address, out);
+            }
             Capture::Ident => {
                 if out.row.client.is_none() && address::parse_ip(value).is_some() {
                     return Err(Miss::Client);
@@ -190,7 +208,12 @@ impl Applier {
                 }
             }
             Capture::Duration(unit) => out.row.duration_ns = duration(*unit, value),
-            Capture::Host => host(value, out),
+            Capture::Host => {
+                if self.is_no_site(value) {
+                    return Err(Miss::Shape);
+                }
+                host(value, out);
+            }
             Capture::Upstream(None) => (),
             Capture::Upstream(Some(field)) => upstream(*field, value, out),
             Capture::TlsVersion => {
@@ -225,10 +248,17 @@ impl Applier {
             }
             Capture::Duration(unit) => value == b"-" || duration(*unit, value).is_some(),
             Capture::Client => value != b"-" && self.client_of(value).is_ok(),
+            Capture::Endpoint => self.client_of(address::split_port(value).0).is_ok(),
             // Servers escape the quotes of clients.
-            Capture::Host => !value.contains(&b'"'),
+            Capture::Host => !value.contains(&b'"') && !self.is_no_site(value),
             _ => true,
         }
+    }
+
+    /// Where the site stands in front of everything, words of another program may stand there: a
+    /// name from the server's configuration is one word.
+    fn is_no_site(&self, value: &[u8]) -> bool {
+        self.client_is_address && value.contains(&b' ')
     }
 
     fn client(&self, value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
@@ -330,18 +360,31 @@ fn read_time(form: &TimeForm, value: &[u8], times: &mut TimeReader) -> Option<Lo
         TimeForm::Iso => times.iso(value),
         TimeForm::Epoch => TimeReader::epoch(value),
         TimeForm::Pattern(pattern) => times.pattern(pattern, value),
+        TimeForm::Any => times.any(value),
     }
 }
 
-fn duration(unit: Unit, value: &[u8]) -> Option<u64> {
-    let (whole, fraction) = match memchr::memchr(b'.', value) {
-        Some(dot) => (&value[..dot], &value[dot + 1..]),
-        None => (value, &b""[..]),
+/// A number in `unit`, or one with its unit behind it, which then decides: `1.5ms`, `0.2s`.
+pub(super) fn duration(unit: Unit, value: &[u8]) -> Option<u64> {
+    let letters = value.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.');
+    let (number, unit) = match letters.map(|at| value.split_at(at)) {
+        None => (value, unit),
+        Some((number, b"s")) => (number, Unit::Seconds),
+        Some((number, b"ms")) => (number, Unit::Milliseconds),
+        Some((number, b"us" | b"\xc2\xb5s" | b"\xce\xbcs")) => (number, Unit::Microseconds),
+        Some((number, b"ns")) => (number, Unit::Nanoseconds),
+        Some(_) => return None,
+    };
+    let (whole, fraction) = match memchr::memchr(b'.', number) {
+        Some(dot) => (&number[..dot], &number[dot + 1..]),
+        None => (number, &b""[..]),
     };
     let scale: u64 = match unit {
         Unit::Seconds => 1_000_000_000,
-        Unit::Milliseconds => 1_000_000,
+        Unit::Guessed if !fraction.is_empty() => 1_000_000_000,
+        Unit::Milliseconds | Unit::Guessed => 1_000_000,
         Unit::Microseconds => 1000,
+        Unit::Nanoseconds => 1,
     };
     let digits = fraction.len().min(9);
     let part = if digits == 0 { 0 } else { parse_u64(&fraction[..digits])? };
@@ -363,31 +406,4 @@ fn looks_like_host(value: &[u8]) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let named = value.len() <= 253 && value.iter().all(allowed);
     value == b"unix:" || (named && value.iter().any(u8::is_ascii_alphabetic))
-}
-
-fn unescape_json(out: &mut Vec<u8>, field: &[u8]) {
-    let mut rest = field;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
-        let code = |digits: &[u8]| {
-            let text = std::str::from_utf8(digits).ok()?;
-            char::from_u32(u32::from_str_radix(text, 16).ok()?)
-        };
-        let (used, char) = match rest[at + 1..] {
-            [b'n', ..] => (2, '\n'),
-            [b'r', ..] => (2, '\r'),
-            [b't', ..] => (2, '\t'),
-            [b'b', ..] => (2, '\u{8}'),
-            [b'f', ..] => (2, '\u{c}'),
-            [byte @ (b'"' | b'\\' | b'/'), ..] => (2, char::from(byte)),
-            [b'u', ref tail @ ..] => match tail.get(..4).and_then(code) {
-                Some(char) => (6, char),
-                None => (1, '\\'),
-            },
-            _ => (1, '\\'),
-        };
-        out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-        rest = &rest[at + used..];
-    }
-    out.extend_from_slice(rest);
 }

@@ -9,7 +9,10 @@ mod apache_error;
 mod auth;
 mod capture;
 mod combined;
+mod envelope;
 mod iis_native;
+mod journald;
+mod json;
 mod lighttpd_error;
 mod nginx;
 mod nginx_error;
@@ -17,16 +20,21 @@ mod pattern;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+mod vote;
 mod w3c;
+mod wrapper;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::batch::{Action, EventBatch, Field, Module, Writer};
+use super::batch::{Field, Module, Writer};
 use super::time::TimeReader;
+use json::written::WrittenJson;
 use pattern::RegexFormat;
 use template::Template;
+pub use vote::{SAMPLE_LINES, Vote, detect, detect_after, vote};
 use w3c::W3c;
+pub use wrapper::Wrapper;
 
 /// Why a format does not read a line; the names are the values of the `reason` label.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -154,6 +162,26 @@ pub const FORMATS: &[FormatEntry] = &[
         help: "IIS's own format: a fixed list of columns with commas",
         build: || Ok(Format::Fixed(&iis_native::FORMAT)),
     },
+    FormatEntry {
+        name: "caddy",
+        help: "Caddy's JSON: requests, errors and the rest",
+        build: || Ok(Format::Fixed(&json::CADDY)),
+    },
+    FormatEntry {
+        name: "traefik_json",
+        help: "Traefik's access log in JSON",
+        build: || Ok(Format::Fixed(&json::TRAEFIK)),
+    },
+    FormatEntry {
+        name: "journald",
+        help: "journalctl -o json: the lines of auth, as journald exports them",
+        build: || Ok(Format::Fixed(&journald::FORMAT)),
+    },
+    FormatEntry {
+        name: "json",
+        help: "any other JSON: requests, log-ins and lines of programs, told by their keys",
+        build: || Ok(Format::Fixed(&json::GENERAL)),
+    },
 ];
 
 const COMMON: &str = r#"%h %l %u %t "%r" %>s %b"#;
@@ -175,6 +203,8 @@ pub enum Format {
     Template(Arc<Template>),
     /// The operator's expression.
     Regex(Box<RegexFormat>),
+    /// JSON whose keys the operator's `log_format` names.
+    Json(Arc<WrittenJson>),
     /// A parser written by hand, that keeps nothing from line to line.
     Fixed(&'static FixedFormat),
     /// The columns are named by lines of the file.
@@ -253,12 +283,11 @@ impl Format {
             return Err(FormatError::Definition { what: "log format", complaint });
         }
         let (what, compiled) = if text.contains('$') {
-            ("log_format", nginx::compile("nginx:custom", text))
+            ("log_format", nginx::written(text))
         } else {
-            ("LogFormat", apache::compile("apache:custom", text, false))
+            ("LogFormat", apache::written(text))
         };
-        let compiled = compiled.map_err(|complaint| FormatError::Definition { what, complaint })?;
-        Ok(Self::template(compiled))
+        compiled.map_err(|complaint| FormatError::Definition { what, complaint })
     }
 
     /// A regular expression whose groups are named as nginx variables.
@@ -279,6 +308,7 @@ impl Format {
         match self {
             Self::Template(template) => template.parse(line, cx, out),
             Self::Regex(regex) => regex.parse(line, cx, out),
+            Self::Json(json) => json.parse(line, cx, out),
             Self::Fixed(fixed) => (fixed.parse)(line, cx, out),
             Self::W3c(w3c) => w3c.parse(line, cx, out),
         }
@@ -289,6 +319,7 @@ impl Format {
         match self {
             Self::Template(template) => template.captures(),
             Self::Regex(regex) => regex.captures(),
+            Self::Json(json) => json.captures(),
             Self::Fixed(fixed) => fixed.captures,
             Self::W3c(w3c) => w3c.captures(),
         }
@@ -299,6 +330,7 @@ impl Format {
         match self {
             Self::Template(template) => template.identity(),
             Self::Regex(_) => (Module::App, pattern::NAME),
+            Self::Json(json) => json.identity(),
             Self::Fixed(fixed) => (fixed.module, fixed.name),
             Self::W3c(w3c) => w3c.identity(),
         }
@@ -306,29 +338,44 @@ impl Format {
 }
 
 /// The format of a source: one, or the one that was detected with all others behind it for the
-/// odd line.
+/// odd line; and what stands around each line.
 #[derive(Clone, Debug)]
 pub struct FormatSet {
     definition: String,
+    /// Around nearly every line.
+    wrapper: Option<Wrapper>,
     primary: Format,
     others: Vec<Format>,
+    /// The line inside a wrapper, where escapes had to be undone.
+    scratch: Vec<u8>,
 }
 
 impl FormatSet {
-    /// Makes the set of a stored definition: `auto:combined`, a name of [`FORMATS`],
-    /// `written:…` or `regex:…`. Behind a name, `#` and what [`state_of`] answered may follow.
+    /// Makes the set of a stored definition: `auto:combined`, a name of [`FORMATS`], either with
+    /// a wrapper before the name (`auto:docker>combined`), `written:…` or `regex:…`. Behind a
+    /// name, `#` and what [`state_of`] answered may follow.
     pub fn from_definition(definition: &str) -> Result<Self, FormatError> {
         let base = base_of(definition);
+        let mut wrapper = None;
+        let mut unwrapped = |text| {
+            let (cut, name) = Wrapper::cut(text);
+            wrapper = cut;
+            name
+        };
         let (mut primary, others) = match base.split_once(':') {
-            Some(("auto", name)) => (Format::named(name)?, all_but(name)),
+            Some(("auto", text)) => {
+                let name = unwrapped(text);
+                (Format::named(name)?, all_but(name))
+            }
             Some(("written", text)) => (Format::written(text)?, Vec::new()),
             Some(("regex", pattern)) => (Format::regex(pattern)?, Vec::new()),
-            _ => (Format::named(base)?, Vec::new()),
+            _ => (Format::named(unwrapped(base))?, Vec::new()),
         };
         if let Format::W3c(w3c) = &mut primary {
             *w3c = W3c::with_state(state_of(definition));
         }
-        Ok(Self { definition: base.to_owned(), primary, others })
+        let definition = base.to_owned();
+        Ok(Self { definition, wrapper, primary, others, scratch: Vec::new() })
     }
 
     /// The text that makes the same set again, with what its lines have told so far.
@@ -376,8 +423,64 @@ impl FormatSet {
         cx: &mut Context<'_>,
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
+        if let Some(wrapper) = self.wrapper
+            && self.parse_inside(wrapper, line, cx, out).is_ok()
+        {
+            return Ok(());
+        }
+        let miss = match self.parse_bare(line, cx, out) {
+            Ok(()) => return Ok(()),
+            Err(miss) => miss,
+        };
+        // What is inside a line of a file that names its columns must not name others.
+        if matches!(self.primary, Format::W3c(_)) {
+            return Err(miss);
+        }
+        // An odd line may be wrapped where the others are not, or in another way.
+        for wrapper in Wrapper::ALL {
+            if Some(wrapper) != self.wrapper && self.parse_inside(wrapper, line, cx, out).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(miss)
+    }
+
+    /// Reads the line inside a wrapper.
+    fn parse_inside(
+        &mut self,
+        wrapper: Wrapper,
+        line: &[u8],
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Miss> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let read = match wrapper.unwrap(line, cx.times, &mut scratch) {
+            Some(envelope) => {
+                let read = self.parse_bare(envelope.message, cx, out);
+                if read.is_ok() {
+                    envelope.complete(out);
+                }
+                read
+            }
+            None => Err(Miss::Shape),
+        };
+        self.scratch = scratch;
+        read
+    }
+
+    /// Reads a line as it is.
+    fn parse_bare(
+        &mut self,
+        line: &[u8],
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Miss> {
         let primary = self.primary.parse(line, cx, out);
         if self.others.is_empty() || (primary.is_ok() && !out.has(Field::Trailing)) {
+            if primary.is_err() {
+                out.reset();
+            }
             return primary;
         }
         // A line of another format in the same file: whoever reads it without a rest is right,
@@ -442,77 +545,6 @@ fn all_but(name: &str) -> Vec<Format> {
     let mut others: Vec<Format> = others.filter(|one| !matches!(one, Format::W3c(_))).collect();
     others.sort_by_key(|format| std::cmp::Reverse(format.captures()));
     others
-}
-
-/// How well a format reads a sample of lines.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Vote {
-    /// The format.
-    pub name: &'static str,
-    /// Mean over the lines: 1 for a line read whole, 0.5 with columns left over, 0 for a miss.
-    pub score: f64,
-    captures: usize,
-}
-
-/// Lines looked at by [`vote`].
-pub const SAMPLE_LINES: usize = 200;
-
-/// Lets every format read `sample` (whole lines) and answers all votes, the best first.
-pub fn vote(sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
-    vote_after("", sample, times)
-}
-
-/// The same for lines before which others have told `state`.
-fn vote_after(state: &str, sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
-    let mut votes: Vec<Vote> = Vec::new();
-    for entry in FORMATS {
-        let Ok(mut format) = (entry.build)() else { continue };
-        if let Format::W3c(w3c) = &mut format {
-            *w3c = W3c::with_state(state);
-        }
-        let mut batch = EventBatch::default();
-        batch.refill(Arc::default(), sample.to_vec());
-        let (raw, mut out) = batch.open();
-        let mut cx = Context { times };
-        let (mut lines, mut sum) = (0u32, 0f64);
-        for line in raw.split(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            out.reset();
-            if format.parse(line, &mut cx, &mut out).is_ok() {
-                if out.row.action == Action::LogDirective {
-                    // Any line with `#` in front passes for one, and proves nothing.
-                    continue;
-                }
-                sum += if out.has(Field::Trailing) { 0.5 } else { 1.0 };
-            }
-            lines += 1;
-            if lines as usize == SAMPLE_LINES {
-                break;
-            }
-        }
-        let score = if lines == 0 { 0.0 } else { sum / f64::from(lines) };
-        votes.push(Vote { name: entry.name, score, captures: format.captures() });
-    }
-    votes.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.captures.cmp(&a.captures)));
-    votes
-}
-
-/// The definition that suits `sample` best; `combined` where nothing reads any of it.
-pub fn detect(sample: &[u8], times: &mut TimeReader) -> String {
-    detect_after("", sample, times)
-}
-
-/// The same for lines before which others have told `state`; the definition is without it.
-pub fn detect_after(state: &str, sample: &[u8], times: &mut TimeReader) -> String {
-    let votes = vote_after(state, sample, times);
-    let best = votes.first().filter(|vote| 0.0 < vote.score).map(|vote| vote.name);
-    let names_columns =
-        || [state, &directives_of(sample)].iter().any(|told| told.contains("Fields:"));
-    let name = best.or_else(|| names_columns().then_some(w3c::NAME));
-    format!("auto:{}", name.unwrap_or("combined"))
 }
 
 #[cfg(test)]

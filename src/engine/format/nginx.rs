@@ -3,17 +3,37 @@
 //! Accepts the bare string, or the whole directive as it stands in the server's configuration:
 //! `log_format main escape=json '…' '…';`, over several lines.
 
+use std::sync::Arc;
+
+use super::Format;
 use super::capture::{Applier, Capture, Escape, TimeForm, Unit};
+use super::json::written::{self, WrittenJson};
 use super::template::{Template, Token};
 use crate::engine::batch::{Field, Module, Stamp};
 
 /// Compiles a `log_format`; the complaint completes "bad log_format: …".
 pub(super) fn compile(name: &'static str, definition: &str) -> Result<Template, String> {
-    let (text, escape) = directive(definition)?;
-    let tokens = tokenise(&text)?;
+    let (tokens, escape) = tokens(definition)?;
     let applier =
         Applier { escape, module: Module::Nginx, stamp: Stamp::End, client_is_address: false };
     Template::compile(name, tokens, applier, true)
+}
+
+/// Compiles any `log_format`, one that writes JSON too.
+pub(super) fn written(definition: &str) -> Result<Format, String> {
+    const NAME: &str = "nginx:custom";
+    let (tokens, _) = tokens(definition)?;
+    if written::is_json(&tokens) {
+        let json = WrittenJson::compile(NAME, &tokens, Module::Nginx, Stamp::End)?;
+        return Ok(Format::Json(Arc::new(json)));
+    }
+    compile(NAME, definition).map(Format::template)
+}
+
+/// The parts of a `log_format`, and how the server escapes what it writes.
+fn tokens(definition: &str) -> Result<(Vec<Token>, Escape), String> {
+    let (text, escape) = directive(definition)?;
+    Ok((tokenise(&text)?, escape))
 }
 
 /// The string that nginx would see: arguments joined, quotes and escapes of the file undone.

@@ -341,7 +341,7 @@ fn end_of(capture: &Capture, before: &[u8], literal: &[u8]) -> End {
         let inside = match form {
             _ if !matches!(literal, [] | [b' ']) => 0,
             TimeForm::Clf => 1,
-            TimeForm::Iso | TimeForm::Epoch => 0,
+            TimeForm::Iso | TimeForm::Epoch | TimeForm::Any => 0,
             TimeForm::Pattern(pattern) => pattern.bytes().filter(|byte| *byte == b' ').count(),
         };
         return End::Open(inside);
@@ -379,7 +379,7 @@ fn keep_best(steps: &mut [Step], rank: fn(&Capture) -> u8) {
 }
 
 /// The finest time: with a fraction, then with a zone that needs no months.
-fn rank_of_time(capture: &Capture) -> u8 {
+pub(super) fn rank_of_time(capture: &Capture) -> u8 {
     match capture {
         Capture::Time(TimeForm::Epoch) => 4,
         Capture::Time(TimeForm::Iso) => 3,
@@ -390,8 +390,9 @@ fn rank_of_time(capture: &Capture) -> u8 {
 }
 
 /// The finest duration.
-fn rank_of_duration(capture: &Capture) -> u8 {
+pub(super) fn rank_of_duration(capture: &Capture) -> u8 {
     match capture {
+        Capture::Duration(Unit::Nanoseconds) => 4,
         Capture::Duration(Unit::Microseconds) => 3,
         Capture::Duration(Unit::Milliseconds) => 2,
         Capture::Duration(Unit::Seconds) => 1,

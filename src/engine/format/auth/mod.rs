@@ -8,7 +8,6 @@
 //! around it, from the end of the message where the daemon writes last, and where more than one
 //! reading is left the client is marked as ambiguous.
 
-mod envelope;
 mod pam;
 mod peer;
 mod privilege;
@@ -17,11 +16,13 @@ mod sshd;
 
 use memchr::memmem;
 
-use super::{Context, FixedFormat, Miss, apache_error, lighttpd_error, nginx_error};
+use super::envelope::Envelope;
+use super::{Context, FixedFormat, Miss, apache_error, json, lighttpd_error, nginx_error};
+use crate::engine::address::parse_ip;
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Module, Reason, Writer,
 };
-use envelope::Envelope;
+use crate::engine::text::cut;
 
 /// The format; its parser is [`parse`].
 pub(super) const FORMAT: FixedFormat =
@@ -31,25 +32,18 @@ const NAME: &str = "syslog:auth";
 
 /// Reads one line.
 fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
-    let envelope = Envelope::read(line, cx.times)?;
-    let program = envelope.program;
-    if is_web_server(program, b"nginx") && nginx_error::parse(envelope.message, cx, out).is_ok() {
-        set_envelope(&envelope, out);
+    read(&Envelope::read(line, cx.times)?, cx, out)
+}
+
+/// Reads the message of one line, however its envelope was written.
+pub(super) fn read(
+    envelope: &Envelope<'_>,
+    cx: &mut Context<'_>,
+    out: &mut Writer<'_>,
+) -> Result<(), Miss> {
+    if by_another_format(envelope, cx, out)? {
+        envelope.complete(out);
         return Ok(());
-    }
-    let is_apache = is_web_server(program, b"httpd") || is_web_server(program, b"apache2");
-    let is_lighttpd = is_web_server(program, b"lighttpd");
-    if (is_apache && apache_error::parse_untimed(envelope.message, out).is_ok())
-        || (is_lighttpd && lighttpd_error::parse_untimed(envelope.message, out).is_ok())
-    {
-        (out.row.time, out.row.zone_minutes) = envelope.logged;
-        set_envelope(&envelope, out);
-        return Ok(());
-    }
-    // An access line that came by syslog belongs to another format.
-    let is_web = WEB_SERVERS.iter().any(|name| is_web_server(program, name));
-    if is_web && contains(envelope.message, b" HTTP/") {
-        return Err(Miss::Shape);
     }
     let row = &mut out.row;
     (row.kind, row.module, row.format) = (Kind::Auth, Module::System, NAME);
@@ -59,9 +53,46 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
         row.level = level;
     }
     out.set(Field::Message, envelope.message);
-    set_envelope(&envelope, out);
-    message(program, envelope.tag_service, envelope.message, out);
+    envelope.complete(out);
+    message(envelope.program, envelope.tag_service, envelope.message, out);
     Ok(())
+}
+
+/// Reads the message of a program whose own format is known without a time of its own; refuses an
+/// access line, which belongs to another format as a whole.
+fn by_another_format(
+    envelope: &Envelope<'_>,
+    cx: &mut Context<'_>,
+    out: &mut Writer<'_>,
+) -> Result<bool, Miss> {
+    let (program, message) = (envelope.program, envelope.message);
+    if is_web_server(program, b"nginx") && nginx_error::parse(message, cx, out).is_ok() {
+        return Ok(true);
+    }
+    let is_apache = is_web_server(program, b"httpd") || is_web_server(program, b"apache2");
+    let is_lighttpd = is_web_server(program, b"lighttpd");
+    if (is_apache && apache_error::parse_untimed(message, out).is_ok())
+        || (is_lighttpd && lighttpd_error::parse_untimed(message, out).is_ok())
+    {
+        return Ok(true);
+    }
+    // The mark of structured messages in syslog, and objects without it.
+    let object = message.strip_prefix(b"@cee:").unwrap_or(message).trim_ascii();
+    if object.starts_with(b"{") && json::parse_untimed(object, cx, out).is_ok() {
+        return Ok(true);
+    }
+    out.reset();
+    let is_web = WEB_SERVERS.iter().any(|name| is_web_server(program, name));
+    if (is_web || begins_with_client(message)) && contains(message, b" HTTP/") {
+        return Err(Miss::Shape);
+    }
+    Ok(false)
+}
+
+/// Access lines of most formats begin with the client; messages about log-ins do not.
+fn begins_with_client(message: &[u8]) -> bool {
+    let end = memchr::memchr(b' ', message).unwrap_or(message.len());
+    parse_ip(&message[..end]).is_some()
 }
 
 const WEB_SERVERS: [&[u8]; 7] =
@@ -74,20 +105,13 @@ fn is_web_server(program: &[u8], name: &[u8]) -> bool {
         .is_some_and(|rest| matches!(rest, [] | [b'/' | b'-' | b'_' | b'@', ..]))
 }
 
-fn set_envelope(envelope: &Envelope<'_>, out: &mut Writer<'_>) {
-    for (field, value) in [
-        (Field::Hostname, envelope.host),
-        (Field::Process, envelope.program),
-        (Field::Pid, envelope.pid),
-    ] {
-        if !value.is_empty() && !out.has(field) {
-            out.set(field, value);
-        }
-    }
-}
-
 /// Hands the message to whoever knows it.
-fn message(program: &[u8], tag_service: Option<&[u8]>, text: &[u8], out: &mut Writer<'_>) {
+pub(super) fn message(
+    program: &[u8],
+    tag_service: Option<&[u8]>,
+    text: &[u8],
+    out: &mut Writer<'_>,
+) {
     let (text, count) = repeated(text.trim_ascii());
     if let Some(count) = count {
         set_count(count, out);
@@ -155,12 +179,6 @@ fn set_user(user: &[u8], out: &mut Writer<'_>) {
     } else {
         out.set(Field::User, user);
     }
-}
-
-/// Cuts `text` in front of and behind the first `part`.
-fn cut<'t>(text: &'t [u8], part: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
-    let at = memmem::find(text, part)?;
-    Some((&text[..at], &text[at + part.len()..]))
 }
 
 /// Cuts `text` in front of and behind the last `part`.

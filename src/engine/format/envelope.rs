@@ -3,12 +3,12 @@
 //! Three headers are read, each with or without `<PRI>` before it: `Nov 20 07:33:00 host prog[5]: `
 //! (RFC 3164), the same with an ISO time, and RFC 5424.
 
-use super::super::Miss;
-use super::cut;
+use super::Miss;
 use crate::engine::address::{is_host_name, parse_ip};
-use crate::engine::batch::Level;
-use crate::engine::text::parse_u64;
+use crate::engine::batch::{Field, Level, Writer};
+use crate::engine::text::{cut, parse_u64};
 use crate::engine::time::{Logged, TimeReader};
+use crate::units::Timestamp;
 
 /// What stands around the message; a part that is not there is empty.
 pub(super) struct Envelope<'l> {
@@ -24,6 +24,20 @@ pub(super) struct Envelope<'l> {
 }
 
 impl<'l> Envelope<'l> {
+    /// Sets what the envelope tells and the message did not; the time, too.
+    pub(super) fn complete(&self, out: &mut Writer<'_>) {
+        if out.row.time == Timestamp(0) {
+            (out.row.time, out.row.zone_minutes) = self.logged;
+        }
+        for (field, value) in
+            [(Field::Hostname, self.host), (Field::Process, self.program), (Field::Pid, self.pid)]
+        {
+            if !value.is_empty() && !out.has(field) {
+                out.set(field, value);
+            }
+        }
+    }
+
     pub(super) fn read(line: &'l [u8], times: &mut TimeReader) -> Result<Self, Miss> {
         let (level, rest) = priority(line);
         if let Some(rest) = rest.strip_prefix(b"1 ")
@@ -142,17 +156,7 @@ fn priority(line: &[u8]) -> (Option<Level>, &[u8]) {
     let read = || {
         let (digits, rest) = cut(line.strip_prefix(b"<")?, b">")?;
         let value = parse_u64(digits).filter(|value| *value <= 191 && digits.len() <= 3)?;
-        let level = match value % 8 {
-            0 => Level::Emergency,
-            1 => Level::Alert,
-            2 => Level::Critical,
-            3 => Level::Error,
-            4 => Level::Warn,
-            5 => Level::Notice,
-            6 => Level::Info,
-            _ => Level::Debug,
-        };
-        Some((Some(level), rest))
+        Some((Level::from_syslog(value % 8), rest))
     };
     read().unwrap_or((None, line))
 }
@@ -206,8 +210,12 @@ fn after_structured_data(data: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Miss, testing};
-    use super::super::parse;
+    use super::super::{Context, Miss, auth, testing};
+    use crate::engine::batch::Writer;
+
+    fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
+        (auth::FORMAT.parse)(line, cx, out)
+    }
 
     /// The parts as `time|level|host|program|pid|message`.
     #[track_caller]
