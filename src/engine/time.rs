@@ -148,6 +148,27 @@ impl TimeReader {
         }
     }
 
+    /// `20-Nov-2026 07:00:01[.123456][ zone]`, as PHP writes it. A zone that is no offset but a name
+    /// (`Europe/Berlin`) is taken to be the source's own, for a name means nothing without tables.
+    pub fn php(&mut self, text: &[u8]) -> Option<Logged> {
+        if text.len() < 20 || text[2] != b'-' || text[6] != b'-' || text[11] != b' ' {
+            return None;
+        }
+        let (day, month, year) = (digits(&text[..2])?, month(&text[3..6])?, digits(&text[7..11])?);
+        let (seconds, rest) = clock(&text[12..])?;
+        let (nanos, rest) = fraction(rest)?;
+        let civil = Civil { year: year as i64, month, day, seconds, nanos };
+        let zone = match rest {
+            [] => rest,
+            [b' ', zone @ ..] => zone,
+            _ => return None,
+        };
+        let is_name = zone.first().is_some_and(u8::is_ascii_uppercase)
+            && !matches!(zone, b"UTC" | b"GMT" | b"Z")
+            && zone.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(byte));
+        if is_name { self.local(civil) } else { self.zoned(civil, zone) }
+    }
+
     /// `Fri Nov 20 07:46:01.337583 2026`, as Apache's error log writes it: local time.
     pub fn ctime(&mut self, text: &[u8]) -> Option<Logged> {
         if text.len() < 24 || text[3] != b' ' || text[7] != b' ' || text[10] != b' ' {

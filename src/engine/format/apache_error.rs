@@ -10,7 +10,7 @@
 
 use memchr::memmem;
 
-use super::{Context, FixedFormat, Miss};
+use super::{Context, FixedFormat, Miss, modsecurity};
 use crate::engine::address::{set_client, split_last_port};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Level, Module, Reason, Writer,
@@ -26,13 +26,24 @@ const NAME: &str = "apache:error";
 /// Reads one line.
 pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
     let (stamp, rest) = bracket(line).ok_or(Miss::Shape)?;
+    let rest = rest.strip_prefix(b" ").filter(|rest| rest.starts_with(b"[")).ok_or(Miss::Shape)?;
     // `[Fri Nov 20 …`: without this, any line in brackets would be a bad time.
-    if stamp.len() < 24 || stamp[3] != b' ' || !rest.starts_with(b" [") {
-        return Err(Miss::Shape);
-    }
-    let (time, zone) = cx.times.ctime(stamp).ok_or(Miss::Time)?;
-    (out.row.time, out.row.zone_minutes) = (time, zone);
-    parse_untimed(&rest[1..], out)
+    let is_ctime = 24 <= stamp.len() && stamp[3] == b' ';
+    // `[2026-11-20 07:46:01.1] [core:error] [pid 9`: many programs write the first two, Apache all.
+    let is_iso = 19 <= stamp.len() && stamp[4] == b'-' && has_module_and_process(rest);
+    let logged = match (is_ctime, is_iso) {
+        (true, _) => cx.times.ctime(stamp),
+        (false, true) => cx.times.iso(stamp),
+        (false, false) => return Err(Miss::Shape),
+    };
+    (out.row.time, out.row.zone_minutes) = logged.ok_or(Miss::Time)?;
+    parse_untimed(rest, out)
+}
+
+/// The text begins with `[module:level] [pid 9`.
+fn has_module_and_process(text: &[u8]) -> bool {
+    let Some((source, rest)) = bracket(text) else { return false };
+    memchr::memchr(b':', source).is_some() && rest.starts_with(b" [pid ")
 }
 
 /// Reads what follows the time, which syslog holds where the log is sent there.
@@ -46,18 +57,24 @@ pub(super) fn parse_untimed(line: &[u8], out: &mut Writer<'_>) -> Result<(), Mis
     let row = &mut out.row;
     (row.kind, row.module, row.format) = (Kind::ServerError, Module::Apache, NAME);
     (row.action, row.level) = (Action::ServerError, level);
-    if !module.is_empty() {
+    if !matches!(module, b"" | b"-") {
         out.label("apache.module", module);
     }
     rest = rest.trim_ascii_start();
     while let Some((inner, after)) = bracket(rest) {
-        if !process(inner, out) {
+        if !process(inner, out) && !is_identifier(inner) {
             break;
         }
         rest = after.trim_ascii_start();
     }
     let rest = skip_origin(rest);
-    let rest = client(rest, out).unwrap_or(rest);
+    let rest = match client(rest) {
+        Some((client, after)) => {
+            client.set(out);
+            skip_repeated(after, client)
+        }
+        None => rest,
+    };
     let (code, message) = cut_code(rest);
     if let Some(code) = code {
         out.set(Field::Code, code);
@@ -66,7 +83,9 @@ pub(super) fn parse_untimed(line: &[u8], out: &mut Writer<'_>) -> Result<(), Mis
     if let Some(at) = memmem::rfind(message, b", referer: ") {
         out.set(Field::Referrer, &message[at + 11..]);
     }
-    if !credentials(code.unwrap_or_default(), message, out) {
+    if modsecurity::parse(message, out) {
+        out.row.action = Action::AccessDenied;
+    } else if !credentials(code.unwrap_or_default(), message, out) {
         out.row.action = class(module, level, code.unwrap_or_default(), message);
     }
     Ok(())
@@ -128,21 +147,58 @@ fn is_client_or_code(text: &[u8]) -> bool {
     text.starts_with(b"[") || cut_code(text).0.is_some()
 }
 
-/// Reads `[client 192.0.2.7:5] ` or `[remote …] `; answers what follows.
-fn client<'l>(text: &'l [u8], out: &mut Writer<'_>) -> Option<&'l [u8]> {
+/// `R:…`, `C:…` and `L:…`, the identifiers of request, connection and log entry that operators put
+/// into `ErrorLogFormat` as the documentation shows it.
+fn is_identifier(inner: &[u8]) -> bool {
+    let Some(id) = inner.get(2..).filter(|_| matches!(inner, [b'R' | b'C' | b'L', b':', ..]))
+    else {
+        return false;
+    };
+    id.len() <= 64 && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_@+/".contains(byte))
+}
+
+/// The client's bracket.
+#[derive(Clone, Copy)]
+struct Client<'l> {
+    address: &'l [u8],
+    port: Option<&'l [u8]>,
+}
+
+impl Client<'_> {
+    fn set(self, out: &mut Writer<'_>) {
+        set_client(out, self.address);
+        if let Some(port) = self.port {
+            out.set(Field::ClientPort, port);
+        }
+    }
+}
+
+/// Skips the client that ModSecurity names once more, and identifiers behind the client.
+fn skip_repeated<'l>(text: &'l [u8], before: Client<'_>) -> &'l [u8] {
+    let mut rest = text;
+    loop {
+        let after = match (client(rest), bracket(rest)) {
+            (Some((again, after)), _) if again.address == before.address => after,
+            (None, Some((inner, after))) if is_identifier(inner) => {
+                after.strip_prefix(b" ").unwrap_or(after)
+            }
+            _ => return rest,
+        };
+        rest = after;
+    }
+}
+
+/// Reads `[client 192.0.2.7:5] ` or `[remote …] ` and answers what follows.
+fn client(text: &[u8]) -> Option<(Client<'_>, &[u8])> {
     let inner = text.strip_prefix(b"[client ").or_else(|| text.strip_prefix(b"[remote "))?;
     // An IPv6 address may have brackets of its own.
     let from = if inner.starts_with(b"[") { memchr::memchr(b']', inner)? + 1 } else { 0 };
     let close = from + memchr::memchr(b']', &inner[from..])?;
     let (address, port) = split_last_port(&inner[..close]);
-    set_client(out, address);
-    if port.is_some()
-        && let Some(colon) = memchr::memrchr(b':', &inner[..close])
-    {
-        out.set(Field::ClientPort, &inner[colon + 1..close]);
-    }
+    let colon = memchr::memrchr(b':', &inner[..close]).filter(|_| port.is_some());
+    let client = Client { address, port: colon.map(|colon| &inner[colon + 1..close]) };
     let rest = &inner[close + 1..];
-    Some(rest.strip_prefix(b" ").unwrap_or(rest))
+    Some((client, rest.strip_prefix(b" ").unwrap_or(rest)))
 }
 
 /// Cuts `AH01617: ` from the start.
@@ -190,8 +246,11 @@ fn credentials(code: &[u8], message: &[u8], out: &mut Writer<'_>) -> bool {
     if outcome == AuthOutcome::Failure {
         out.row.action = Action::AuthFailed;
     }
-    // The same failure is a 401 in the access log, which counts it; both would make two.
-    let (confidence, counted) = (Confidence::High, false);
+    // The access log may hold the same failure as a 401; whoever sees both counts one of them
+    // (`engine::memory`). A dialogue that broke the rules is no guess at a password.
+    let is_guess = user.is_some() || reason != Some(Reason::ProtocolError);
+    let counted = outcome == AuthOutcome::Failure && is_guess;
+    let confidence = Confidence::High;
     out.row.auth = Some(Auth { outcome, reason, method, confidence, counted });
     true
 }
@@ -210,6 +269,24 @@ fn user_verdict(message: &[u8]) -> Option<Verdict<'_>> {
     if let Some(rest) = message.strip_prefix(b"Authorization of user ") {
         let (user, _) = before(rest, b" to access ")?;
         return Verdict::failure(Some(user), Reason::NotAllowed, Basic);
+    }
+    if message.starts_with(b"access to ") {
+        return required_user(message);
+    }
+    if let Some(rest) = message.strip_prefix(b"PAM: user '") {
+        let (user, rest) = before(rest, b"' - ")?;
+        let is_password = rest.starts_with(b"' - not authenticated: ");
+        let reason = if is_password { Reason::BadCredentials } else { Reason::NotAllowed };
+        return Verdict::failure(Some(user), reason, AuthMethod::Pam);
+    }
+    if let Some(rest) = message.strip_prefix(b"AuthExtern ") {
+        // `AuthExtern name [/path]: Failed (1) for user bob`; the path is the operator's.
+        let (_, rest) = before(rest, b"]: Failed (")?;
+        let (_, rest) = before(rest, b") for user ")?;
+        return Verdict::failure(Some(&rest[11..]), Reason::BadCredentials, Basic);
+    }
+    if message.starts_with(b"krb5_get_init_creds_password() failed: ") {
+        return Verdict::failure(None, Reason::BadCredentials, Basic);
     }
     if let Some(rest) = message.strip_prefix(b"auth_ldap authenticate: user ") {
         let (user, _) = before(rest, b" authentication failed")?;
@@ -239,6 +316,20 @@ fn user_verdict(message: &[u8]) -> Option<Verdict<'_>> {
         (Reason::UnknownUser, method)
     };
     Verdict::failure(Some(user), reason, method)
+}
+
+/// `access to /x failed, reason: user 'bob' does not meet 'require'ments for …`, as 2.2 says that a
+/// user may not read a page. The path is the client's, a user name holds no colon: the last reason
+/// is the server's.
+fn required_user(message: &[u8]) -> Option<Verdict<'_>> {
+    let reason = b" failed, reason: user ";
+    let rest = &message[memmem::rfind(message, reason)? + reason.len()..];
+    let (user, end): (_, &[u8]) = match rest.strip_prefix(b"'") {
+        Some(quoted) => (quoted, b"' does not meet 'require'ments"),
+        None => (rest, b" not allowed access"),
+    };
+    let user = &user[..memmem::rfind(user, end)?];
+    Verdict::failure(Some(user), Reason::NotAllowed, AuthMethod::Basic)
 }
 
 /// The phrases that follow a user name, each with a colon or at the end of the message.
@@ -285,7 +376,7 @@ const CLASSES: &[(&[u8], Action)] = &[
     (b"Symbolic link not allowed", Action::AccessDenied),
     (b"access to ", Action::AccessDenied),
     (b"file permissions deny server access", Action::AccessDenied),
-    (b"ModSecurity: Access denied", Action::AccessDenied),
+    (b"attempt to invoke directory as script", Action::AccessDenied),
     (b"Options ExecCGI is off", Action::AccessDenied),
     (b"File does not exist: ", Action::FileNotFound),
     (b"script not found or unable to stat", Action::FileNotFound),
@@ -304,6 +395,9 @@ const CLASSES: &[(&[u8], Action)] = &[
     (b"SSL Library Error", Action::TlsError),
     (b"SSL library error", Action::TlsError),
     (b"SSL handshake", Action::TlsError),
+    (b"rejecting client initiated renegotiation", Action::TlsError),
+    (b"Certificate Verification: Error", Action::TlsError),
+    (b"Re-negotiation ", Action::TlsError),
     (b"Hostname ", Action::TlsError),
     (b"No hostname was provided via SNI", Action::TlsError),
 ];
@@ -385,7 +479,7 @@ mod tests {
                 ("reason", "wrong_password"),
                 ("method", "basic"),
                 ("confidence", "high"),
-                ("counted", "false"),
+                ("counted", "true"),
             ],
         );
     }
@@ -418,7 +512,7 @@ mod tests {
                 ("outcome", "failure"),
                 ("reason", reason),
                 ("method", method),
-                ("counted", "false"),
+                ("counted", if reason == "protocol_error" { "false" } else { "true" }),
                 ("action", "auth_failed"),
                 ("client", "192.0.2.7"),
             ],
@@ -457,6 +551,63 @@ mod tests {
         check_failure("authz_core", "AH01631", failure, ["bob", "not_allowed", "other"]);
         let owner = "Authorization of user bob to access /x failed, reason: no";
         check_failure("authz_owner", "AH01637", owner, ["bob", "not_allowed", "basic"]);
+    }
+
+    #[test]
+    fn modules_of_others_say_who_failed() {
+        for (message, expected) in [
+            (
+                "PAM: user 'bob' - not authenticated: Authentication failure",
+                ["bob", "bad_credentials", "pam"],
+            ),
+            ("PAM: user 'bob' - invalid account: expired", ["bob", "not_allowed", "pam"]),
+            (
+                "AuthExtern pwauth [/usr/sbin/pwauth]: Failed (2) for user bob",
+                ["bob", "bad_credentials", "basic"],
+            ),
+            (
+                "krb5_get_init_creds_password() failed: Preauthentication failed",
+                ["-", "bad_credentials", "basic"],
+            ),
+            (
+                "access to /x failed, reason: user 'bob' does not meet 'require'ments for user/valid-user to be allowed access",
+                ["bob", "not_allowed", "basic"],
+            ),
+            (
+                "access to /x failed, reason: user root not allowed access failed, reason: user bob not allowed access",
+                ["bob", "not_allowed", "basic"],
+            ),
+        ] {
+            check_failure("auth", "AH09999", message, expected);
+        }
+    }
+
+    #[test]
+    fn shapes_of_other_error_log_formats_are_read() {
+        let message = "AH01618: user bob not found: /x";
+        for start in [
+            "[2026-11-20 07:46:01.337583] [auth_basic:error] [pid 9:tid 7] [client 192.0.2.7:5] ",
+            "[Fri Nov 20 07:46:01.337583 2026] [auth_basic:error] [pid 9] [R:aB-3@] [client 192.0.2.7:5] ",
+            "[Fri Nov 20 07:46:01.337583 2026] [-:error] [pid 9] [client 192.0.2.7:5] [C:aB] [R:aC] ",
+            "[Fri Nov 20 07:46:01.337583 2026] [:error] [pid 9] [client 192.0.2.7:5] [client 192.0.2.7] ",
+        ] {
+            check(
+                &format!("{start}{message}"),
+                &[
+                    ("time", "2026-11-20T07:46:01.337Z"),
+                    ("client", "192.0.2.7"),
+                    ("source.port", "5"),
+                    ("user.name", "bob"),
+                    ("event.code", "AH01618"),
+                ],
+            );
+        }
+        check(
+            "[Fri Nov 20 07:46:01.3 2026] [x:error] [pid 9] [client 192.0.2.7:5] [client 198.51.100.66] user root not found: /",
+            &[("client", "192.0.2.7"), ("user.name", "-")],
+        );
+        check_miss(parse, "[2026-11-20 07:46:01] [error] [pid 9] x", Miss::Shape);
+        check_miss(parse, "[2026-11-20 07:46:01 +0000] [9] [INFO] x", Miss::Shape);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use memchr::memmem;
 
-use super::{Context, FixedFormat, Miss};
+use super::{Context, FixedFormat, Miss, php};
 use crate::engine::address::{parse_ip, set_client};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Level, Module, Reason, Writer,
@@ -24,7 +24,7 @@ const NAME: &str = "lighttpd:error";
 
 /// Reads one line.
 fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
-    let end = memmem::find(&line[..line.len().min(40)], b": (").ok_or(Miss::Shape)?;
+    let end = memmem::find(&line[..line.len().min(40)], b": ").ok_or(Miss::Shape)?;
     if end < 19 || line[4] != b'-' {
         return Err(Miss::Shape);
     }
@@ -36,6 +36,10 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
 /// Reads what follows the time, which syslog holds where the log is sent there.
 pub(super) fn parse_untimed(line: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
     let (source, message) = source(line).ok_or(Miss::Shape)?;
+    if php::suhosin(message, out) {
+        out.label("lighttpd.source", source);
+        return Ok(());
+    }
     let row = &mut out.row;
     (row.kind, row.module, row.format) = (Kind::ServerError, Module::App, NAME);
     out.label("lighttpd.source", source);
@@ -60,14 +64,20 @@ pub(super) fn parse_untimed(line: &[u8], out: &mut Writer<'_>) -> Result<(), Mis
     Ok(())
 }
 
-/// Reads `(mod_auth.c.525) `: the name of the source file, and what follows.
+/// Reads `(mod_auth.c.525) `: the name of the source file, and what follows. Copies of the log have
+/// lost the bracket or have a colon for the second dot; name, `.c` and number are always there.
 fn source(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let inner = line.strip_prefix(b"(")?;
+    let inner = line.strip_prefix(b"(").unwrap_or(line);
     let close = memchr::memchr(b')', &inner[..inner.len().min(64)])?;
-    let at = memmem::find(&inner[..close], b".c.")?;
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let is_source =
-        inner[..at].iter().all(is_name) && inner[at + 3..close].iter().all(u8::is_ascii_digit);
+    let at = memmem::find(&inner[..close], b".c")?;
+    let number = inner[at + 2..close]
+        .strip_prefix(b".")
+        .or_else(|| inner[at + 2..close].strip_prefix(b":"))?;
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let is_source = 0 < at
+        && inner[..at].iter().all(is_name)
+        && !number.is_empty()
+        && number.iter().all(u8::is_ascii_digit);
     let message = inner[close + 1..].strip_prefix(b" ")?;
     is_source.then_some((&inner[..at], message))
 }
@@ -168,6 +178,20 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_column_of_the_source_is_read() {
+        for source in ["mod_auth.c.828)", "(mod_auth.c:828)", "(mod_auth.c.828)"] {
+            check(
+                &format!("{source} password doesn't match for /a username: alice IP: 192.0.2.7"),
+                &[("client", "192.0.2.7"), ("labels.lighttpd.source", "mod_auth")],
+            );
+        }
+        check(
+            "(mod_fastcgi.c.2676) FastCGI-stderr: ALERT - x (attacker '192.0.2.7', file '/a.php')",
+            &[("client", "192.0.2.7"), ("action", "access_denied"), ("format", "php:error")],
+        );
+    }
+
+    #[test]
     fn what_a_client_writes_is_no_address() {
         check(
             "(mod_auth.c.525) password doesn't match for /a username: b IP: 198.51.100.1 \
@@ -206,6 +230,8 @@ mod tests {
         check_miss(parse, "2026-11-31 07:46:01: (server.c.1464) started", Miss::Time);
         check_miss(parse, "2026-11-20T07:46:01Z INFO (server.c.1464) started", Miss::Shape);
         check_miss(parse, "2026-11-20 07:46:01: (a b) started", Miss::Shape);
+        check_miss(parse, "2026-11-20 07:46:01: (a.c.) started", Miss::Shape);
+        check_miss(parse, "2026-11-20 07:46:01: (.c.5) started", Miss::Shape);
     }
 
     const LINES: &[&str] = &[

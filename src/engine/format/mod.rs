@@ -14,9 +14,11 @@ mod iis_native;
 mod journald;
 mod json;
 mod lighttpd_error;
+mod modsecurity;
 mod nginx;
 mod nginx_error;
 mod pattern;
+mod php;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -146,6 +148,11 @@ pub const FORMATS: &[FormatEntry] = &[
         name: "lighttpd_error",
         help: "lighttpd's error log",
         build: || Ok(Format::Fixed(&lighttpd_error::FORMAT)),
+    },
+    FormatEntry {
+        name: "php",
+        help: "PHP's error log and the log of PHP-FPM",
+        build: || Ok(Format::Fixed(&php::FORMAT)),
     },
     FormatEntry {
         name: "auth",

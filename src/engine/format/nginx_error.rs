@@ -10,7 +10,7 @@
 
 use memchr::memmem;
 
-use super::{Context, FixedFormat, Miss};
+use super::{Context, FixedFormat, Miss, modsecurity};
 use crate::engine::address::{is_host_name, parse_ip, set_client, split_port};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, Field, Kind, Level, Module,
@@ -166,9 +166,24 @@ fn find_client(message: &[u8]) -> Option<Found> {
     Some(Found { at, is_ambiguous })
 }
 
-/// The parts behind the client that are in quotes, in the order nginx writes them.
+/// The parts behind the client that are in quotes. nginx writes them in this order and leaves out
+/// what it does not know; builds of others have been seen to swap them. Each is there once.
 const QUOTED: [&[u8]; 7] =
     [b"login", b"request", b"subrequest", b"upstream", b"host", b"referrer", b"session"];
+
+/// Which of [`QUOTED`] have been read, one bit each.
+#[derive(Clone, Copy, Default)]
+struct Seen(u8);
+
+impl Seen {
+    fn has(self, index: usize) -> bool {
+        self.0 & (1 << index) != 0
+    }
+
+    fn with(self, index: usize) -> Self {
+        Self(self.0 | (1 << index))
+    }
+}
 
 /// Walks over `<ip>, server: <name>, request: "…", …` and shows each part to `visit`; true when
 /// the text is of that shape up to its end.
@@ -189,40 +204,40 @@ fn walk<'l>(
         visit(b"server", server[..end].trim_ascii_end());
         rest = &server[end..];
     }
-    let mut next = 0;
+    let mut seen = Seen::default();
     while !rest.is_empty() {
-        let Some((index, value)) = quoted_part(rest, next) else {
+        let Some((index, value)) = quoted_part(rest, seen) else {
             // The stream and mail modules end in counts and states of their own.
             return is_plain_end(rest) || may_be_cut;
         };
-        let Some(end) = closing_quote(value, index) else {
+        seen = seen.with(index);
+        let Some(end) = closing_quote(value, seen) else {
             visit(QUOTED[index], value);
             return may_be_cut;
         };
         visit(QUOTED[index], &value[..end]);
         rest = &value[end + 1..];
-        next = index + 1;
     }
     true
 }
 
-/// `, name: "` at the start of `text`, of the parts from `next` on: its index and what follows.
-fn quoted_part(text: &[u8], next: usize) -> Option<(usize, &[u8])> {
+/// `, name: "` at the start of `text`, of the parts not read so far: its index and what follows.
+fn quoted_part(text: &[u8], seen: Seen) -> Option<(usize, &[u8])> {
     let text = text.strip_prefix(b", ")?;
-    (next..QUOTED.len()).find_map(|index| {
+    (0..QUOTED.len()).filter(|index| !seen.has(*index)).find_map(|index| {
         let value = text.strip_prefix(QUOTED[index])?.strip_prefix(b": \"")?;
         Some((index, value))
     })
 }
 
-/// Where the value of part `index` ends: at the first quote that a later part or nothing follows,
-/// for the value may hold quotes.
-fn closing_quote(value: &[u8], index: usize) -> Option<usize> {
+/// Where a value ends: at the first quote that another part or nothing follows, for the value may
+/// hold quotes.
+fn closing_quote(value: &[u8], seen: Seen) -> Option<usize> {
     memchr::memchr_iter(b'"', value)
         .take(64)
         .find(|at| {
             let after = &value[at + 1..];
-            after.is_empty() || quoted_part(after, index + 1).is_some() || is_plain_end(after)
+            after.is_empty() || quoted_part(after, seen).is_some() || is_plain_end(after)
         })
         .or_else(|| value.ends_with(b"\"").then(|| value.len() - 1))
 }
@@ -295,20 +310,22 @@ fn classify(head: &[u8], out: &mut Writer<'_>) {
     let doing = memmem::rfind(head, b" while ").map_or(&b""[..], |at| &head[at..]);
     out.row.action = if starts(&[b"limiting ", b"delaying request"]) {
         Action::RateLimited
-    } else if starts(&[
-        b"access forbidden by ",
-        b"directory index of ",
-        b"ModSecurity: Access denied",
-    ]) || starts(&[b"NAXSI_FMT: "])
+    } else if modsecurity::parse(head, out)
+        || starts(&[b"access forbidden by ", b"directory index of ", b"NAXSI_FMT: "])
     {
         Action::AccessDenied
     } else if has(b"Primary script unknown") {
         Action::FileNotFound
+    } else if starts(&[b"FastCGI sent in stderr: \"PHP message: "]) {
+        // The backend answers; its script complains.
+        Action::ServerError
     } else if is_upstream(head, doing) {
         Action::UpstreamError
     } else if starts(&[
         b"client sent plain HTTP request to HTTPS port",
         b"SSL_",
+        b"client SSL certificate verify error",
+        b"client sent no required SSL certificate",
         b"peer closed connection in SSL",
     ]) || doing.starts_with(b" while SSL handshaking")
     {
@@ -343,28 +360,34 @@ fn credentials(head: &[u8], out: &mut Writer<'_>) -> bool {
         None
     } else if let Some(rest) = head.strip_prefix(b"user \"") {
         if let Some(user) = rest.strip_suffix(b"\": password mismatch") {
-            Some((user, Reason::WrongPassword, AuthMethod::Basic))
+            Some((Some(user), Reason::WrongPassword, AuthMethod::Basic))
         } else if rest.ends_with(b"\"")
             && let Some(end) = memmem::rfind(rest, b"\" was not found in \"")
         {
-            Some((&rest[..end], Reason::UnknownUser, AuthMethod::Basic))
+            Some((Some(&rest[..end]), Reason::UnknownUser, AuthMethod::Basic))
         } else {
             return false;
         }
-    } else if let Some(rest) = head.strip_prefix(b"PAM: user '")
-        && let Some(end) = memmem::find(rest, b"' - not authenticated: ")
-    {
-        Some((&rest[..end], Reason::BadCredentials, AuthMethod::Pam))
+    } else if let Some(rest) = head.strip_prefix(b"PAM: user '") {
+        if let Some(end) = memmem::find(rest, b"' - not authenticated: ") {
+            Some((Some(&rest[..end]), Reason::BadCredentials, AuthMethod::Pam))
+        } else if let Some(end) = memmem::find(rest, b"' - invalid account: ") {
+            Some((Some(&rest[..end]), Reason::NotAllowed, AuthMethod::Pam))
+        } else {
+            return false;
+        }
+    } else if is_refused_token(head) {
+        Some((None, Reason::BadCredentials, AuthMethod::Other))
     } else {
         return false;
     };
     let (outcome, reason, method) = match failure {
         None => (AuthOutcome::Challenge, None, AuthMethod::Basic),
         Some((user, reason, method)) => {
-            if user.is_empty() {
-                out.row.empty_user = true;
-            } else {
-                out.set(Field::User, user);
+            match user {
+                Some(b"") => out.row.empty_user = true,
+                Some(user) => out.set(Field::User, user),
+                None => (),
             }
             out.row.action = Action::AuthFailed;
             (AuthOutcome::Failure, Some(reason), method)
@@ -374,6 +397,15 @@ fn credentials(head: &[u8], out: &mut Writer<'_>) -> bool {
     let confidence = Confidence::Low;
     out.row.auth = Some(Auth { outcome, reason, method, confidence, counted: false });
     true
+}
+
+/// The modules for tokens and directories say why they refuse, but not whom.
+fn is_refused_token(head: &[u8]) -> bool {
+    const TOKENS: [&[u8]; 3] =
+        [b"auth_jwt: rejected due to ", b"JWT signature validation failed", b"JWT validate failed"];
+    TOKENS.iter().any(|start| head.starts_with(start))
+        || (head.starts_with(b"http_auth_ldap: ")
+            && memmem::find(head, b"(49: Invalid credentials)").is_some())
 }
 
 #[cfg(test)]
@@ -442,6 +474,13 @@ mod tests {
                 "bad_credentials",
             ),
             (r#"user "": password mismatch"#, "-", "wrong_password"),
+            ("PAM: user 'bob' - invalid account: User account has expired", "bob", "not_allowed"),
+            ("auth_jwt: rejected due to token expired", "-", "bad_credentials"),
+            (
+                "http_auth_ldap: ldap_sasl_bind() failed (49: Invalid credentials)",
+                "-",
+                "bad_credentials",
+            ),
         ] {
             check(
                 &format!("{message}{TAIL}"),
@@ -504,6 +543,15 @@ mod tests {
                 r#"FastCGI sent in stderr: "Primary script unknown" while reading response header from upstream"#,
                 "file_not_found",
             ),
+            (
+                r#"FastCGI sent in stderr: "PHP message: PHP Warning:  x in /srv/a.php" while reading response header from upstream"#,
+                "server_error",
+            ),
+            (
+                "client SSL certificate verify error: (18:self-signed certificate) while reading client request headers",
+                "tls_error",
+            ),
+            ("[lua] access.lua:3: hello", "server_error"),
             ("worker process 7 exited on signal 11", "server_error"),
         ] {
             check(&format!("{message}{TAIL}"), &[("action", action), ("client", "192.0.2.10")]);
@@ -585,6 +633,14 @@ mod tests {
         check(
             r#"x while y, client: 192.0.2.9, server: , request: "GET / HTTP/1.1", upstream: "fastcgi://unix:/run/a.sock:", host: """#,
             &[("gatewatch.upstream.address", "unix:/run/a.sock"), ("destination.domain", "-")],
+        );
+    }
+
+    #[test]
+    fn parts_are_read_in_any_order() {
+        check(
+            r#"x while y, client: 192.0.2.9, server: t, host: "t.example.org", subrequest: "/auth", request: "GET /a HTTP/1.1""#,
+            &[("client", "192.0.2.9"), ("destination.domain", "t.example.org"), ("url.path", "/a")],
         );
     }
 

@@ -17,7 +17,7 @@ mod sshd;
 use memchr::memmem;
 
 use super::envelope::Envelope;
-use super::{Context, FixedFormat, Miss, apache_error, json, lighttpd_error, nginx_error};
+use super::{Context, FixedFormat, Miss, apache_error, json, lighttpd_error, nginx_error, php};
 use crate::engine::address::parse_ip;
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Module, Reason, Writer,
@@ -71,7 +71,9 @@ fn by_another_format(
     }
     let is_apache = is_web_server(program, b"httpd") || is_web_server(program, b"apache2");
     let is_lighttpd = is_web_server(program, b"lighttpd");
-    if (is_apache && apache_error::parse_untimed(message, out).is_ok())
+    let is_php = is_web_server(program, b"php") || matches!(program, b"suhosin" | b"php-fpm");
+    if (is_php && php::parse_untimed(message, out).is_ok())
+        || (is_apache && apache_error::parse_untimed(message, out).is_ok())
         || (is_lighttpd && lighttpd_error::parse_untimed(message, out).is_ok())
     {
         return Ok(true);
