@@ -17,6 +17,7 @@ use std::sync::Arc;
 use gatewatch::engine::batch::{EventBatch, Kind, Origin};
 use gatewatch::engine::enrich::Enricher;
 use gatewatch::engine::format::{FORMATS, FormatSet, detect};
+use gatewatch::engine::memory::Memory;
 use gatewatch::engine::parse::{Parser, Text};
 use gatewatch::engine::render::ecs::{Agent, Ecs, Profile};
 use gatewatch::engine::time::TimeReader;
@@ -111,6 +112,7 @@ fn events(setting: &Setting, blocks: &[&[u8]]) -> Vec<String> {
     let encoder = Ecs::new(Profile::Full, &agent, false);
     let mut parser = setting.parser(&blocks.concat());
     let mut batch = EventBatch::default();
+    let mut memory = Memory::default();
     let mut from = 0;
     let mut lines = Vec::new();
     for (index, bytes) in blocks.iter().enumerate() {
@@ -122,6 +124,7 @@ fn events(setting: &Setting, blocks: &[&[u8]]) -> Vec<String> {
             read_at: NOW,
         };
         parser.fill(&mut batch, text);
+        memory.complete(&mut batch, parser.format_name());
         from += bytes.len() as u64;
         for event in batch.events() {
             let mut line = Vec::new();

@@ -20,6 +20,7 @@ use jiff::tz::TimeZone;
 
 use super::exit;
 use super::output::say;
+use super::turns::Turns;
 use crate::engine::batch::{EventBatch, Origin};
 use crate::engine::enrich::Enricher;
 use crate::engine::format::{FormatSet, FormatState, base_of, detect};
@@ -131,14 +132,15 @@ where
         let (answers, results) = sync_channel::<Done<T>>(plan.workers * IN_FLIGHT);
         let queue = Arc::new(Mutex::new(queue));
         let spare = Arc::new(Mutex::new(Vec::<EventBatch>::new()));
+        let turns = Arc::new(Turns::default());
         let mut workers = Vec::new();
         for _ in 0..plan.workers {
             let (queue, answers) = (Arc::clone(&queue), answers.clone());
-            let spare = Arc::clone(&spare);
+            let (spare, turns) = (Arc::clone(&spare), Arc::clone(&turns));
             let (make, work) = (&make, &work);
             workers.push(scope.spawn(move || {
                 let mut state = make();
-                run_worker(&queue, &answers, &spare, plan, enricher, &mut state, work);
+                run_worker(&queue, &answers, &spare, &turns, plan, enricher, &mut state, work);
                 state
             }));
         }
@@ -230,10 +232,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+#[expect(clippy::too_many_arguments, reason = "what all workers share, and what is its own")]
 fn run_worker<W, T>(
     queue: &Mutex<Receiver<Job>>,
     answers: &SyncSender<Done<T>>,
     spare: &Mutex<Vec<EventBatch>>,
+    turns: &Turns,
     plan: &Plan,
     enricher: &Arc<Enricher>,
     state: &mut W,
@@ -255,6 +259,7 @@ fn run_worker<W, T>(
         let mut batch = lock(spare).pop().unwrap_or_default();
         parser.set_state(&job.state);
         parser.fill(&mut batch, job.text);
+        turns.complete(job.number, &mut batch, parser.format_name());
         let made = work(state, &batch);
         let done = Done { number: job.number, file: job.file, batch, made };
         if answers.send(done).is_err() {

@@ -13,6 +13,7 @@ mod parse;
 mod report;
 mod run;
 mod scan;
+mod turns;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,8 @@
 //! From a stored frame back to its events, the way they were first read.
 //!
-//! A frame carries everything that its meaning depends on (format, zone, reference time), so a
-//! reader that lags, a restart and the first reading all see the same events.
+//! A frame carries everything that its meaning depends on (format, zone, reference time, what the
+//! lines before it have left), so a reader that lags, a restart and the first reading all see the
+//! same events.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use jiff::tz::TimeZone;
 use crate::engine::batch::{EventBatch, Origin};
 use crate::engine::enrich::Enricher;
 use crate::engine::format::{FormatSet, FormatState};
+use crate::engine::memory::{Carried, Memory};
 use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
 use crate::store::Frame;
@@ -31,14 +33,33 @@ impl Decoder {
         Self { enricher, parsers: HashMap::new() }
     }
 
-    /// Fills `batch` with the events of `frame`.
+    /// Fills `batch` with the events of a stored `frame`, as they were first read.
     pub(super) fn decode(&mut self, frame: &Frame, batch: &mut EventBatch) {
-        let bytes = frame.bytes.clone();
-        self.decode_bytes(frame, bytes, batch);
+        self.replay(frame, frame.bytes.clone(), batch, &mut Memory::default());
     }
 
-    /// The same with the text given apart: the batch takes it over.
-    pub(super) fn decode_bytes(&mut self, frame: &Frame, bytes: Vec<u8>, batch: &mut EventBatch) {
+    /// The same with the text given apart, for a reader that goes on behind the frame: `memory`
+    /// then holds what the frame leaves.
+    pub(super) fn replay(
+        &mut self,
+        frame: &Frame,
+        bytes: Vec<u8>,
+        batch: &mut EventBatch,
+        memory: &mut Memory,
+    ) {
+        memory.recall(Carried::from_text(&frame.memory));
+        self.read(frame, bytes, batch, memory);
+    }
+
+    /// Fills `batch` with the events of the new `frame`, whose text is given apart: the batch takes
+    /// it over. Answers what the frame has to carry.
+    pub(super) fn read(
+        &mut self,
+        frame: &Frame,
+        bytes: Vec<u8>,
+        batch: &mut EventBatch,
+        memory: &mut Memory,
+    ) -> Carried {
         let origin = Arc::new(Origin {
             source: frame.source.clone(),
             path: frame.path.clone(),
@@ -57,6 +78,8 @@ impl Decoder {
             read_at: frame.received,
         };
         parser.fill(batch, text);
+        let own = parser.format_name();
+        if Memory::concerns(batch, own) { memory.complete(batch, own) } else { Carried::default() }
     }
 
     /// The parser of a format and zone.

@@ -21,6 +21,7 @@ use crate::engine::detect::{Alert, Detectors, Limits};
 use crate::engine::format::{
     Miss, SAMPLE_LINES, detect_after, directives_of, state_of, with_state,
 };
+use crate::engine::memory::Memory;
 use crate::engine::time::TimeReader;
 use crate::io::Clock;
 use crate::notify;
@@ -92,6 +93,7 @@ pub(super) struct Pipeline {
     /// Of the followed sources, and of standard input behind them.
     formats: Vec<SourceFormat>,
     decoder: Decoder,
+    memory: Memory,
     detectors: Detectors,
     hours: Hours,
     metrics: Arc<Metrics>,
@@ -148,7 +150,7 @@ impl Pipeline {
         let reader = StoreReader::open(&config.store.path)?;
         let open = reader.open_alerts()?;
         detectors.restore(open.clone());
-        rebuild(&reader, &mut decoder, &mut detectors)?;
+        let memory = rebuild(&reader, &mut decoder, &mut detectors)?;
         detectors.forget_all_but(&open);
         let formats = followed.iter().map(|source| SourceFormat::new(source, &host)).collect();
         let pipeline = Self {
@@ -158,6 +160,7 @@ impl Pipeline {
             stdin_is_late: false,
             formats,
             decoder,
+            memory,
             detectors,
             hours: Hours::new(seed),
             metrics,
@@ -329,7 +332,8 @@ impl Pipeline {
             ..Frame::default()
         };
         let misses = self.decoder.parser(&frame.format, &frame.zone).misses();
-        self.decoder.decode_bytes(&frame, block.bytes, &mut self.batch);
+        let carried = self.decoder.read(&frame, block.bytes, &mut self.batch, &mut self.memory);
+        frame.memory = carried.to_text();
         let parser = self.decoder.parser(&frame.format, &frame.zone);
         let (after, definition) = (parser.misses(), parser.definition());
         if *definition != frame.format {
@@ -493,14 +497,18 @@ impl Pipeline {
     }
 }
 
-/// Sees the lines of the longest window again, without raising anything.
+/// Sees the lines of the longest window again, without raising anything; answers what they leave
+/// to be remembered.
 fn rebuild(
     reader: &StoreReader,
     decoder: &mut Decoder,
     detectors: &mut Detectors,
-) -> Result<(), StoreError> {
+) -> Result<Memory, StoreError> {
+    let mut memory = Memory::default();
     let last = reader.last_seq()?;
-    let Some(newest) = reader.frame_after(Seq(last.0.saturating_sub(1)))? else { return Ok(()) };
+    let Some(newest) = reader.frame_after(Seq(last.0.saturating_sub(1)))? else {
+        return Ok(memory);
+    };
     let since = newest.last_time.minus(detectors.window_max());
     let mut batch = EventBatch::default();
     let mut muted = Vec::new();
@@ -512,9 +520,9 @@ fn rebuild(
         }
         last_seen = frame.seq;
         let bytes = std::mem::take(&mut frame.bytes);
-        decoder.decode_bytes(&frame, bytes, &mut batch);
+        decoder.replay(&frame, bytes, &mut batch, &mut memory);
         detectors.see(&batch, frame.received, &mut muted);
         muted.clear();
     }
-    Ok(())
+    Ok(memory)
 }

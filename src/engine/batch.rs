@@ -213,6 +213,60 @@ impl EventBatch {
         }
     }
 
+    /// The row of line `index`, to be changed.
+    pub(super) fn row_at(&mut self, index: usize) -> &mut Row {
+        &mut self.rows[index]
+    }
+
+    /// Sets a field with a fixed place of line `index` to a copy of `value`.
+    pub(super) fn set_at(&mut self, index: usize, field: Field, value: &[u8]) {
+        let span = self.keep(value);
+        self.rows[index].spans[field as usize] = span;
+    }
+
+    /// Adds a field without a fixed place to line `index`.
+    pub(super) fn add_at(&mut self, index: usize, field: Field, value: &[u8]) {
+        debug_assert!(HOT <= field as usize, "it has a fixed place");
+        let span = self.keep(value);
+        // The pairs of a row stand together: all of them move to the end.
+        let (first, end) = self.rows[index].rare;
+        let start = self.rare.len();
+        self.rare.extend_from_within(first as usize..end as usize);
+        self.rare.push((field, span));
+        self.rows[index].rare = (start as u32, self.rare.len() as u32);
+    }
+
+    /// Forgets what was read in line `index`, but not where it stands.
+    pub(super) fn clear_at(&mut self, index: usize) {
+        let row = &mut self.rows[index];
+        let malformed = row.malformed.filter(|what| *what == Malformed::TooLong);
+        *row = Row { line: row.line, offset: row.offset, malformed, ..Row::default() };
+    }
+
+    /// Takes all that `event` of another batch says for line `index`, which stays where it is.
+    pub(super) fn adopt_at(&mut self, index: usize, event: &Event<'_>) {
+        let mut row = event.row.clone();
+        (row.line, row.offset) = (self.rows[index].line, self.rows[index].offset);
+        for span in &mut row.spans {
+            if span.is_present() {
+                *span = self.keep(event.batch.slice(*span));
+            }
+        }
+        let first = self.rare.len();
+        for (field, value) in event.rare() {
+            let span = self.keep(value);
+            self.rare.push((field, span));
+        }
+        row.rare = (first as u32, self.rare.len() as u32);
+        self.rows[index] = row;
+    }
+
+    fn keep(&mut self, value: &[u8]) -> Span {
+        let start = self.extra.len() as u32 | IN_EXTRA;
+        self.extra.extend_from_slice(value);
+        Span { start, len: value.len() as u32 }
+    }
+
     /// Opens the batch for a parser: lends out the raw text and a [`Writer`] of rows beside it.
     pub fn open(&mut self) -> (&[u8], Writer<'_>) {
         let writer = Writer {

@@ -123,6 +123,9 @@ pub enum Field {
     AsNumber,
     /// Who runs that network.
     AsOrganisation,
+    /// Which part of a record of several lines the line is: `begun`, `continued`, `ended`, or
+    /// `orphan` where there is none that it could belong to.
+    Record,
     /// Columns behind those the format knows.
     Trailing,
     /// Why a line could not be parsed.
@@ -213,6 +216,7 @@ pub const FIELDS: &[FieldEntry] = &[
     number(Field::Longitude, "source.geo.location.lon"),
     number(Field::AsNumber, "source.as.number"),
     text(Field::AsOrganisation, "source.as.organization.name"),
+    text(Field::Record, "gatewatch.record"),
     text(Field::Trailing, "gatewatch.extra"),
     text(Field::Error, "error.message"),
 ];

@@ -7,6 +7,7 @@ pub mod enrich;
 pub mod field;
 pub mod format;
 pub mod json;
+pub mod memory;
 pub mod parse;
 pub mod redact;
 pub mod render;

@@ -65,6 +65,11 @@ impl Parser {
         self.formats.set_state(state);
     }
 
+    /// The name of the log's own format, as events carry it.
+    pub fn format_name(&self) -> &'static str {
+        self.formats.identity().1
+    }
+
     /// Lines not understood so far, by [`Miss::ALL`].
     pub fn misses(&self) -> [u64; Miss::ALL.len()] {
         self.misses

@@ -3,6 +3,8 @@
 //! Each set is an enum with the word that is written for each member, so that the compiler lists
 //! every place to touch when a set grows.
 
+use serde::{Deserialize, Serialize};
+
 /// What an event is about.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Kind {
@@ -59,7 +61,8 @@ impl Module {
 }
 
 /// Level of a log line; also derived for requests from their status.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// `debug`, `trace1`…`trace8`.
     Debug,
@@ -250,7 +253,8 @@ impl AuthOutcome {
 }
 
 /// Why a log-in failed (`event.reason`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The password was wrong.
     WrongPassword,
@@ -464,6 +468,8 @@ pub enum ClientSource {
     RealIp,
     /// The server itself resolved it behind its own trusted proxies.
     Server,
+    /// An earlier line of the same process.
+    Session,
     /// The text allows more than one reading: not counted per client.
     Ambiguous,
 }
@@ -476,6 +482,7 @@ impl ClientSource {
             Self::Forwarded => "xff",
             Self::RealIp => "x-real-ip",
             Self::Server => "server",
+            Self::Session => "session",
             Self::Ambiguous => "ambiguous",
         }
     }

@@ -81,6 +81,8 @@ pub struct Frame {
     pub zone: String,
     /// The definition that parses it, such as `auto:combined`.
     pub format: String,
+    /// What lines before these have left and reading these needs, as text; mostly nothing.
+    pub memory: String,
     /// The last line was longer than the limit and lost its rest.
     pub truncated_last: bool,
     /// Number of lines.
@@ -184,9 +186,9 @@ pub(super) fn insert(
     let mut statement = conn.prepare_cached(
         "INSERT INTO frames (source, path, site, host, generation, fingerprint, start, stop,
              received, modified, zone, format, truncated_last, lines, first_time, last_time,
-             raw_bytes, packed_bytes, data)
+             raw_bytes, packed_bytes, data, memory)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19)",
+             ?19, ?20)",
     )?;
     for (frame, data) in frames.iter().zip(packed.iter()) {
         statement.execute(params![
@@ -209,6 +211,7 @@ pub(super) fn insert(
             signed(frame.bytes.len() as u64),
             signed(data.len() as u64),
             data,
+            frame.memory,
         ])?;
     }
     Ok(())
@@ -217,7 +220,7 @@ pub(super) fn insert(
 /// The oldest frame after a number, in the order that [`read`] expects.
 pub(super) const SELECT_AFTER: &str =
     "SELECT seq, source, path, site, host, generation, fingerprint, start, stop, received,
-         modified, zone, format, truncated_last, lines, first_time, last_time, raw_bytes, data
+         modified, zone, format, truncated_last, lines, first_time, last_time, raw_bytes, data, memory
      FROM frames WHERE seq > ?1 ORDER BY seq LIMIT 1";
 
 /// A row of [`SELECT_AFTER`]. A row with a column that cannot be read is a damaged frame too.
@@ -244,6 +247,7 @@ fn read_columns(row: &Row<'_>, unpacker: &mut Unpacker) -> rusqlite::Result<Fram
         modified: row.get(10)?,
         zone: row.get(11)?,
         format: row.get(12)?,
+        memory: row.get(19)?,
         truncated_last: row.get(13)?,
         lines: unsigned(row, 14)?,
         first_time: row.get(15)?,

@@ -101,6 +101,11 @@ const MIGRATIONS: &[&str] = &[
         tally BLOB NOT NULL
     ) STRICT;
     ",
+    // What the lines of a frame were read with. Behind the lines, where SQLite adds columns; it is
+    // only read together with them.
+    "
+    ALTER TABLE frames ADD COLUMN memory TEXT NOT NULL DEFAULT '';
+    ",
 ];
 
 /// The version of the database; 0 for an empty one.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::engine::address::client_net;
-use crate::engine::batch::{Action, AuthOutcome, Event, FIELDS, Field, Kind};
+use crate::engine::batch::{Action, AuthOutcome, ClientSource, Event, FIELDS, Field, Kind};
 use crate::engine::enrich::crawler;
 
 /// Something of an event that a rule may look at.
@@ -129,6 +129,10 @@ impl Subject {
             Self::AuthCounted => fixed(if row.auth?.counted { "true" } else { "false" }),
             Self::Malformed => fixed(row.malformed?.name()),
             Self::CrawlerStanding => fixed(crawler(event)?.name()),
+            // Where the text allows two readings, nobody is held to account.
+            Self::SourceIp | Self::ClientNet if row.client_source == ClientSource::Ambiguous => {
+                None
+            }
             Self::SourceIp => Some(Cow::Owned(row.client?.to_string().into_bytes())),
             Self::ClientNet => client(event),
             Self::Site => Some(Cow::Borrowed(event.site())),
@@ -139,7 +143,9 @@ impl Subject {
     /// Appends the value to a key: told apart by its bytes, not made to be read. False where there
     /// is none.
     pub fn append_key(self, event: &Event<'_>, out: &mut Vec<u8>) -> bool {
-        if let (Self::ClientNet, Some(ip)) = (self, event.row().client) {
+        if let (Self::ClientNet, Some(ip)) = (self, event.row().client)
+            && event.row().client_source != ClientSource::Ambiguous
+        {
             append_net(ip, out);
             return true;
         }

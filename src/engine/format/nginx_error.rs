@@ -34,7 +34,8 @@ const CLIENT: &[u8] = b", client: ";
 pub(super) const FORMAT: FixedFormat =
     FixedFormat { name: NAME, module: Module::Nginx, captures: 5, parse };
 
-const NAME: &str = "nginx:error";
+/// `gatewatch.format` of its events.
+pub(in crate::engine) const NAME: &str = "nginx:error";
 
 /// Reads one line.
 pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
@@ -54,6 +55,12 @@ pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> 
     (row.action, row.level) = (Action::ServerError, level);
 
     let message = connection(process(rest, out), out);
+    read_message(message, out);
+    Ok(())
+}
+
+/// Reads what follows the connection.
+fn read_message(message: &[u8], out: &mut Writer<'_>) {
     out.set(Field::Message, message);
     let head = match find_client(message) {
         Some(found) => {
@@ -66,7 +73,73 @@ pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> 
         None => message,
     };
     classify(head, out);
-    Ok(())
+}
+
+/// Records that client text with a line end in it has torn apart.
+pub(in crate::engine) mod record {
+    use memchr::memmem;
+
+    use super::find_client;
+    use crate::engine::batch::Writer;
+
+    /// nginx writes no longer records, the line end at their end included.
+    pub(in crate::engine) const BYTES_MAX: usize = super::RECORD_BYTES_MAX;
+
+    /// Beginnings of messages that hold a path between quotes and then say that it failed.
+    const PATHS: [&[u8]; 9] = [
+        b"open() \"",
+        b"openat() \"",
+        b"stat() \"",
+        b"lstat() \"",
+        b"realpath() \"",
+        b"opendir() \"",
+        b"rename() \"",
+        b"unlink() \"",
+        b"mkdir() \"",
+    ];
+
+    /// Beginnings of messages that go over several lines by themselves.
+    const LONG: [&[u8]; 5] =
+        [b"FastCGI sent in stderr: ", b"lua ", b"[lua] ", b"ModSecurity: ", b"js: "];
+
+    /// The message ends as nginx ends it: what it says, then the client and all that follows.
+    pub(in crate::engine) fn is_closed(message: &[u8]) -> bool {
+        let Some(found) = find_client(message) else { return ends_in_context(message) };
+        let head = &message[..found.at];
+        if PATHS.iter().any(|start| message.starts_with(start)) {
+            // `" failed (2: No such file or directory)`, perhaps with what nginx was doing.
+            let end = memmem::rfind(head, b") while ").map_or(head.len(), |at| at + 1);
+            return head[..end].ends_with(b")")
+                && memmem::find(&head[..end], b"\" failed (").is_some();
+        }
+        if message.starts_with(b"user \"") {
+            return head.ends_with(b"\": password mismatch")
+                || (head.ends_with(b"\"")
+                    && memmem::find(head, b"\" was not found in \"").is_some());
+        }
+        true
+    }
+
+    /// Scripts that run outside of any request end in `, context: ngx.timer`.
+    fn ends_in_context(message: &[u8]) -> bool {
+        let Some(at) = memmem::rfind(message, b", context: ") else { return false };
+        message[at + 11..].iter().all(|byte| byte.is_ascii_alphanumeric() || b"._*".contains(byte))
+    }
+
+    /// The message stops in the middle of text that may hold a line end.
+    pub(in crate::engine) fn is_open(message: &[u8]) -> bool {
+        let starts = |parts: &[&[u8]]| parts.iter().any(|part| message.starts_with(part));
+        let may_go_on = starts(&PATHS)
+            || starts(&LONG)
+            || message.starts_with(b"user \"")
+            || memchr::memchr_iter(b'"', message).count() % 2 == 1;
+        may_go_on && !is_closed(message)
+    }
+
+    /// Reads the message of a record that was put together.
+    pub(in crate::engine) fn read(message: &[u8], out: &mut Writer<'_>) {
+        super::read_message(message, out);
+    }
 }
 
 /// Reads the `host nginx[5]: ` that a relay of syslog without times leaves in front, once or twice,

@@ -17,7 +17,8 @@ use crate::engine::batch::{Action, ClientSource, Field, Kind, Level, Module, Wri
 pub(super) const FORMAT: FixedFormat =
     FixedFormat { name: NAME, module: Module::App, captures: 4, parse };
 
-const NAME: &str = "php:error";
+/// `gatewatch.format` of its events.
+pub(in crate::engine) const NAME: &str = "php:error";
 
 /// Reads one line.
 fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {

@@ -12,7 +12,9 @@ mod record;
 
 use cardinality_estimator::CardinalityEstimator;
 
-use crate::engine::batch::{AuthOutcome, Event, EventBatch, Field, Kind, Level, Malformed};
+use crate::engine::batch::{
+    AuthOutcome, ClientSource, Event, EventBatch, Field, Kind, Level, Malformed,
+};
 use crate::units::Timestamp;
 
 pub use heavy::{Counters, Heavy};
@@ -327,7 +329,11 @@ impl Tally {
     fn count_keys(&mut self, event: &Event<'_>) {
         let row = event.row();
         let failed = event.is_failed_login();
-        let client = event.client_text();
+        // Where the text allows two readings, nobody is held to account.
+        let client = match row.client_source {
+            ClientSource::Ambiguous => &b""[..],
+            _ => event.client_text(),
+        };
         if !client.is_empty() && (row.kind == Kind::Access || failed) {
             let counts = with_printable(client, |key| {
                 let hash = self.clients.hash(key);
@@ -349,7 +355,10 @@ impl Tally {
             counts.errors += u64::from(500 <= row.status);
         }
         if failed {
-            with_printable(client, |key| *self.failed_clients.entry(key) += u64::from(row.count));
+            if !client.is_empty() {
+                let times = u64::from(row.count);
+                with_printable(client, |key| *self.failed_clients.entry(key) += times);
+            }
             if let Some(user) = event.field(Field::User) {
                 with_printable(user, |key| *self.failed_users.entry(key) += u64::from(row.count));
             }

@@ -109,6 +109,7 @@ impl Scribe<'_, '_> {
             self.json.word(key!("malformed"), malformed.name());
         }
         if diagnostics {
+            self.field(key!("record"), "gatewatch.record", Field::Record, SHORT);
             self.upstream();
         }
         self.auth();

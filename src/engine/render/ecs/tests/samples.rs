@@ -161,6 +161,7 @@ pub(super) fn server_error() -> EventBatch {
                 (Field::Process, "core"),
                 (Field::Pid, "812"),
                 (Field::Tid, "9"),
+                (Field::Record, "ended"),
             ],
         );
         writer.row.client = "192.0.2.9".parse().ok();
