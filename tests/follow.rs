@@ -277,6 +277,59 @@ fn a_file_that_is_followed_from_its_end_has_its_columns_looked_up() {
     assert_eq!(["/new 201"], *told(&place));
 }
 
+/// What an event says that depends on the lines before it.
+fn memory_of(event: &serde_json::Value) -> String {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+    let own = &event["gatewatch"];
+    [&event["event"]["action"], &event["source"]["ip"], &own["client_ip_source"], &own["record"]]
+        .map(text)
+        .join(" ")
+}
+
+#[test]
+fn what_a_line_means_because_of_lines_before_it_survives_every_restart() {
+    let place = Place::new();
+    let log = |name: &str| {
+        let format = if name == "auth" { "auth" } else { "nginx_error" };
+        let path = place.log(name);
+        format!(
+            "[[source]]\nname = {name:?}\npath = {path:?}\nformat = {format:?}\ntimezone = \"UTC\"\n"
+        )
+    };
+    place.configure(&format!("{}{}", log("auth"), log("error")));
+    let time = jiff::Timestamp::from_second(now().secs() as i64).expect("a time");
+    let (slashed, syslog) = (time.strftime("%Y/%m/%d %H:%M:%S"), time.strftime("%b %e %H:%M:%S"));
+    let error = [
+        format!("{slashed} [error] 5#5: *40 open() \"/srv/www/x"),
+        format!("{slashed} [error] 1#1: *1 user \"alice\": password mismatch, client: 198.51.100.66, server: t, request: \"GET / HTTP/1.1\""),
+        "\" failed (2: No such file or directory), client: 192.0.2.10, server: t, request: \"GET /x%0a HTTP/1.1\"".to_owned(),
+    ];
+    let auth = [
+        format!("{syslog} web1 sshd[7]: Connection from 192.0.2.11 port 5 on 192.0.2.1 port 22"),
+        format!("{syslog} web1 sshd[8]: Connection from 192.0.2.12 port 5 on 192.0.2.1 port 22"),
+        format!("{syslog} web1 sshd[7]: fatal: Read from socket failed: reset by peer [preauth]"),
+    ];
+    for lines in auth.iter().zip(&error) {
+        for (name, line) in [("auth", lines.0), ("error", lines.1)] {
+            let line = format!("{line}\n");
+            open_log(&place.log(name)).write_all(line.as_bytes()).expect("the log is written");
+        }
+        let (status, _, errors) = place.ask(&["run"], &["--once"]);
+        assert!(status.success() && errors.contains("2 lines read"), "{errors}");
+    }
+    let mut found: Vec<String> = place.sunk().iter().map(memory_of).collect();
+    found.sort_unstable();
+    let expected = [
+        "auth_info 192.0.2.11 - -",
+        "auth_info 192.0.2.12 - -",
+        "file_not_found 192.0.2.10 ambiguous ended",
+        "preauth_disconnect 192.0.2.11 session -",
+        "server_error - - begun",
+        "server_error - - continued",
+    ];
+    assert_eq!(expected[..], found[..]);
+}
+
 /// A small file system of its own, unmounted when this value goes.
 struct SmallDisk(PathBuf);
 

@@ -130,6 +130,9 @@ impl Database {
         let suspect = suspect_mark(&self.path);
         let whole = suspect.exists();
         let sound = self.run("check the database", |conn| {
+            if !schema::is_intact(conn)? {
+                return Ok(false);
+            }
             if whole {
                 return is_sound(conn, None);
             }

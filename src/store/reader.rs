@@ -113,6 +113,8 @@ impl StoreReader {
         });
         let frame = match found {
             Err(StoreError::Damaged { .. }) => self.unreadable_after(seq)?,
+            // A damaged number in the tree: whoever followed it would go round in circles.
+            Ok(Some(frame)) if frame.seq <= seq => self.unreadable_after(seq)?,
             other => other?,
         };
         if let Some(frame) = frame.as_ref().filter(|frame| frame.damaged) {

@@ -113,6 +113,20 @@ pub(super) fn version(conn: &Connection) -> rusqlite::Result<u32> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Tables and indexes are those of [`VERSION`]. A bit that flips in the name of a column is damage
+/// that SQLite itself cannot see.
+pub(super) fn is_intact(conn: &Connection) -> rusqlite::Result<bool> {
+    // As bytes, because what is damaged need not be text.
+    let described = |conn: &Connection| -> rusqlite::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let sql = "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema
+                   WHERE name NOT LIKE 'sqlite%' ORDER BY name";
+        conn.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    let new = Connection::open_in_memory()?;
+    migrate(&new)?;
+    Ok(described(conn)? == described(&new)?)
+}
+
 /// Brings the database to [`VERSION`].
 pub(super) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
     for (done, migration) in MIGRATIONS.iter().enumerate().skip(version(conn)? as usize) {

@@ -1,3 +1,7 @@
+//! What lines mean because of the lines before them, whole and in pieces.
+//!
+//! Invariant: however a log is cut into blocks, and whoever reads a block again, it is the same.
+
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;

@@ -338,12 +338,22 @@ fn handshake(text: &[u8], is_preauth: bool, out: &mut Writer<'_>) -> bool {
 
 /// Lines that say nothing about a log-in but name someone.
 fn information(text: &[u8], out: &mut Writer<'_>) -> bool {
+    const CLIENT_FIRST: [&[u8]; 3] =
+        [b"Connection from ", b"Address ", b"Read error from remote host "];
     if let Some(user) = text.strip_prefix(b"input_userauth_request: invalid user ") {
         set_user(user, out);
         return true;
     }
-    const CLIENT_FIRST: [&[u8]; 3] =
-        [b"Connection from ", b"Address ", b"Read error from remote host "];
+    // Builds with the patch for long fat networks: what the client says of itself comes last.
+    if let Some(rest) = text.strip_prefix(b"SSH: Server;Ltype: ")
+        && let Some((kind, rest)) = cut(rest, b";Remote: ")
+        && kind.iter().all(u8::is_ascii_alphanumeric)
+        && let Some((address, port)) =
+            cut(&rest[..memchr::memchr(b';', rest).unwrap_or(rest.len())], b"-")
+    {
+        Peer { address, port }.set(out);
+        return true;
+    }
     if let Some(rest) = CLIENT_FIRST.iter().find_map(|begin| text.strip_prefix(*begin)) {
         return start(rest, out);
     }
@@ -598,6 +608,15 @@ mod tests {
             "drop connection #10 from [198.51.100.9]:5 on [192.0.2.1]:22 past MaxStartups",
             &[("action", "rate_limited"), ("client", "198.51.100.9"), ("outcome", "-")],
         );
+    }
+
+    #[test]
+    fn patched_builds_name_the_client_before_its_own_words() {
+        check(
+            "SSH: Server;Ltype: Version;Remote: 198.51.100.9-50022;Protocol: 2.0;Client: x;Remote: 192.0.2.1-5",
+            &[("client", "198.51.100.9"), ("source.port", "50022"), ("outcome", "-")],
+        );
+        check("SSH: Server;Ltype: a b;Remote: 198.51.100.9-50022", &[("client", "-")]);
     }
 
     #[test]
