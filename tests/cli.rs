@@ -583,6 +583,41 @@ fn the_order_holds_however_many_threads_parse() {
 }
 
 #[test]
+fn a_connection_is_known_in_the_blocks_behind_its_first_line() {
+    // Each connection ends some blocks later than it begins, in a line that does not name it.
+    const OPEN: usize = 3_000;
+    let mut log = String::new();
+    for number in 0..8_000_usize {
+        let client = format!("192.0.{}.{}", number / 250, number % 250);
+        log.push_str(&format!(
+            "Nov 20 07:46:41 web1 sshd[{number}]: Connection from {client} port 5 on 192.0.2.1 port 22\n"
+        ));
+        if let Some(ended) = number.checked_sub(OPEN) {
+            log.push_str(&format!(
+                "Nov 20 07:46:41 web1 sshd[{ended}]: fatal: Read from socket failed [preauth]\n"
+            ));
+        }
+    }
+    let folder = Folder::new().with("auth.log", &log);
+    for threads in ["1", "4"] {
+        let parsed = Gatewatch::new(&["parse", "--format", "auth", "--threads", threads])
+            .file(folder.path("auth.log"))
+            .run();
+        let ended = parsed
+            .objects()
+            .into_iter()
+            .filter(|event| event["event"]["action"] == "preauth_disconnect");
+        let ended: Vec<Value> = ended.collect();
+        assert_eq!(8_000 - OPEN, ended.len());
+        for (number, event) in ended.iter().enumerate() {
+            let client = format!("192.0.{}.{}", number / 250, number % 250);
+            assert_eq!(Value::from(client), event["source"]["ip"], "{threads} threads: {number}");
+            assert_eq!("session", event["gatewatch"]["client_ip_source"]);
+        }
+    }
+}
+
+#[test]
 fn columns_named_in_a_file_hold_for_the_blocks_behind_them() {
     // Several blocks below each list of columns, which are parsed by whoever is free.
     let mut log = String::new();

@@ -30,11 +30,13 @@ pub(super) fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> 
     // `[Fri Nov 20 …`: without this, any line in brackets would be a bad time.
     let is_ctime = 24 <= stamp.len() && stamp[3] == b' ';
     // `[2026-11-20 07:46:01.1] [core:error] [pid 9`: many programs write the first two, Apache all.
-    let is_iso = 19 <= stamp.len() && stamp[4] == b'-' && has_module_and_process(rest);
-    let logged = match (is_ctime, is_iso) {
-        (true, _) => cx.times.ctime(stamp),
-        (false, true) => cx.times.iso(stamp),
-        (false, false) => return Err(Miss::Shape),
+    let is_own = || 19 <= stamp.len() && has_module_and_process(rest);
+    let logged = match stamp.get(4) {
+        _ if is_ctime => cx.times.ctime(stamp),
+        Some(b'-') if is_own() => cx.times.iso(stamp),
+        // `[20/Nov/2026:07:46:01 +0000]`.
+        _ if is_own() && stamp[2] == b'/' => cx.times.clf(stamp),
+        _ => return Err(Miss::Shape),
     };
     (out.row.time, out.row.zone_minutes) = logged.ok_or(Miss::Time)?;
     parse_untimed(rest, out)
@@ -587,6 +589,7 @@ mod tests {
         let message = "AH01618: user bob not found: /x";
         for start in [
             "[2026-11-20 07:46:01.337583] [auth_basic:error] [pid 9:tid 7] [client 192.0.2.7:5] ",
+            "[20/Nov/2026:08:46:01.337583 +0100] [auth_basic:error] [pid 9] [client 192.0.2.7:5] ",
             "[Fri Nov 20 07:46:01.337583 2026] [auth_basic:error] [pid 9] [R:aB-3@] [client 192.0.2.7:5] ",
             "[Fri Nov 20 07:46:01.337583 2026] [-:error] [pid 9] [client 192.0.2.7:5] [C:aB] [R:aC] ",
             "[Fri Nov 20 07:46:01.337583 2026] [:error] [pid 9] [client 192.0.2.7:5] [client 192.0.2.7] ",
