@@ -22,6 +22,7 @@ mod php;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tomcat;
 mod vote;
 mod w3c;
 mod wrapper;
@@ -36,6 +37,7 @@ pub(super) use nginx_error::{NAME as NGINX_ERROR, record as nginx_record};
 use pattern::RegexFormat;
 pub(super) use php::NAME as PHP_ERROR;
 use template::Template;
+pub(super) use tomcat::NAME as TOMCAT_ERROR;
 pub use vote::{SAMPLE_LINES, Vote, detect, detect_after, vote};
 use w3c::W3c;
 pub use wrapper::Wrapper;
@@ -155,6 +157,11 @@ pub const FORMATS: &[FormatEntry] = &[
         name: "php",
         help: "PHP's error log and the log of PHP-FPM",
         build: || Ok(Format::Fixed(&php::FORMAT)),
+    },
+    FormatEntry {
+        name: "tomcat",
+        help: "Tomcat's own log, catalina.out",
+        build: || Ok(Format::Fixed(&tomcat::FORMAT)),
     },
     FormatEntry {
         name: "auth",

@@ -3,8 +3,8 @@
 //! nginx writes URLs and names as they came, line ends included, so one request can leave several
 //! lines, and those in the middle say whatever a client likes. A record that is not closed takes in
 //! the lines that follow, up to nginx's limit, even if they look like records. Its last line tells
-//! what all of it says; no other line of it says anything. In a log of PHP, what has no time belongs
-//! to the message before it.
+//! what all of it says; no other line of it says anything. In a log of PHP or Tomcat, what has no time
+//! belongs to the message before it.
 //!
 //! A client can also write lines that look whole. No verdict of such a log counts by itself, and
 //! what another format reads in nginx's error log is marked as ambiguous.
@@ -15,7 +15,7 @@ use super::text;
 use crate::engine::batch::{
     Action, ClientSource, Confidence, EventBatch, Field, Kind, Level, Malformed, Module,
 };
-use crate::engine::format::{NGINX_ERROR, PHP_ERROR, nginx_record};
+use crate::engine::format::{NGINX_ERROR, PHP_ERROR, TOMCAT_ERROR, nginx_record};
 use crate::units::Timestamp;
 
 /// The record that the last line of a file belongs to.
@@ -32,19 +32,18 @@ pub(super) struct Record {
     bytes: usize,
     #[serde(rename = "m", with = "text", default)]
     message: Vec<u8>,
-    /// Process and thread as they were written.
+    /// Process, thread and connection as they were written.
     #[serde(rename = "p", with = "text", default)]
     pid: Vec<u8>,
     #[serde(rename = "q", with = "text", default)]
     tid: Vec<u8>,
-    /// Only nginx's records have one.
     #[serde(rename = "c", with = "text", default)]
     connection: Vec<u8>,
 }
 
 /// The format is one whose records may span lines.
 pub(super) fn concerns(format: &str) -> bool {
-    matches!(format, NGINX_ERROR | PHP_ERROR)
+    matches!(format, NGINX_ERROR | PHP_ERROR | TOMCAT_ERROR)
 }
 
 /// Completes line `index` of a log of the format `own`; `open` is the record of the line before.
@@ -61,19 +60,25 @@ pub(super) fn complete(
     let before = open.take();
     *open = match own {
         NGINX_ERROR => nginx(before, batch, index),
-        _ => php(before, batch, index),
+        _ => traced(before, batch, index, own),
     };
 }
 
-fn php(before: Option<Record>, batch: &mut EventBatch, index: usize) -> Option<Record> {
+/// A log whose messages go on in lines without a time.
+fn traced(
+    before: Option<Record>,
+    batch: &mut EventBatch,
+    index: usize,
+    own: &'static str,
+) -> Option<Record> {
     let event = batch.event(index);
     let row = event.row();
-    if row.format == PHP_ERROR && row.kind == Kind::ServerError {
+    if row.format == own && row.kind == Kind::ServerError {
         return Some(Record::of(batch, index));
     }
     let record = before.filter(|_| row.kind == Kind::ParseFailure)?;
     let line = event.line().to_vec();
-    record.own(batch, index, &line, "continued");
+    record.own(batch, index, own, &line, "continued");
     Some(record)
 }
 
@@ -86,7 +91,7 @@ fn nginx(before: Option<Record>, batch: &mut EventBatch, index: usize) -> Option
         record.message.push(b'\n');
         record.message.extend_from_slice(&line);
         if !nginx_record::is_closed(&record.message) {
-            record.own(batch, index, &line, "continued");
+            record.own(batch, index, NGINX_ERROR, &line, "continued");
             return Some(record);
         }
         record.close(batch, index);
@@ -105,7 +110,7 @@ fn nginx(before: Option<Record>, batch: &mut EventBatch, index: usize) -> Option
             return None;
         }
         let record = Record::of(batch, index);
-        record.own(batch, index, &record.message, "begun");
+        record.own(batch, index, NGINX_ERROR, &record.message, "begun");
         return Some(record);
     }
     if row.kind == Kind::ParseFailure {
@@ -142,17 +147,21 @@ impl Record {
     }
 
     /// Makes line `index` a part of the record that says nothing by itself.
-    fn own(&self, batch: &mut EventBatch, index: usize, text: &[u8], part: &str) {
+    fn own(
+        &self,
+        batch: &mut EventBatch,
+        index: usize,
+        format: &'static str,
+        text: &[u8],
+        part: &str,
+    ) {
         batch.clear_at(index);
-        self.head(batch, index, part);
+        self.head(batch, index, format, part);
         batch.set_at(index, Field::Message, text);
     }
 
-    fn head(&self, batch: &mut EventBatch, index: usize, part: &str) {
-        let (module, format) = match self.connection.is_empty() {
-            true => (Module::App, PHP_ERROR),
-            false => (Module::Nginx, NGINX_ERROR),
-        };
+    fn head(&self, batch: &mut EventBatch, index: usize, format: &'static str, part: &str) {
+        let module = if format == NGINX_ERROR { Module::Nginx } else { Module::App };
         let row = batch.row_at(index);
         (row.time, row.zone_minutes, row.time_is_read) = (self.time, self.zone_minutes, false);
         (row.kind, row.module, row.format) = (Kind::ServerError, module, format);
@@ -179,7 +188,7 @@ impl Record {
         batch.clear_at(index);
         batch.adopt_at(index, &whole.event(0));
         let action = batch.row_at(index).action;
-        self.head(batch, index, "ended");
+        self.head(batch, index, NGINX_ERROR, "ended");
         batch.row_at(index).action = action;
     }
 }

@@ -197,6 +197,19 @@ fn a_trace_of_php_belongs_to_its_message() {
     check("php", "Stack trace:\n", &["parse_failed - peer - -"]);
 }
 
+#[test]
+fn a_trace_of_tomcat_belongs_to_its_message() {
+    check(
+        "tomcat",
+        "20-Nov-2026 07:00:01.123 SEVERE [main] a.B.c x\n\tjava.lang.Error: x\n\t\tat a.B.c(B.java:3)\n",
+        &[
+            "server_error - peer - -",
+            "server_error - peer - continued",
+            "server_error - peer - continued",
+        ],
+    );
+}
+
 fn sshd(pid: u32, messages: &[&str]) -> String {
     let lines = messages.iter().map(|text| format!("Nov 20 07:00:16 web1 sshd[{pid}]: {text}\n"));
     lines.collect()
