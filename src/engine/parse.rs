@@ -65,9 +65,10 @@ impl Parser {
         self.formats.set_state(state);
     }
 
-    /// The name of the log's own format, as events carry it.
+    /// The name of the log's own format, as events carry it; nothing where each line has a wrapper,
+    /// for then other streams may have put lines between those of a record.
     pub fn format_name(&self) -> &'static str {
-        self.formats.identity().1
+        if self.formats.is_wrapped() { "" } else { self.formats.identity().1 }
     }
 
     /// Lines not understood so far, by [`Miss::ALL`].

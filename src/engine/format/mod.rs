@@ -426,6 +426,11 @@ impl FormatSet {
         }
     }
 
+    /// Something stands around each line.
+    pub fn is_wrapped(&self) -> bool {
+        self.wrapper.is_some()
+    }
+
     /// The program family and the name of the file's own format: what a line that no format reads
     /// is taken to have been.
     pub fn identity(&self) -> (Module, &'static str) {

@@ -88,7 +88,9 @@ impl Memory {
         let mut open = if joins { self.records.get(&file).cloned() } else { None };
         for index in 0..batch.len() {
             if joins {
+                // Whatever else a line of such a log looks like, it is text of somebody else.
                 record::complete(&mut open, batch, index, own);
+                continue;
             }
             if session::concerns(&batch.event(index)) {
                 session::complete(&mut self.sessions, batch, index);

@@ -147,6 +147,27 @@ fn a_line_of_another_format_in_a_torn_log_accuses_nobody() {
 }
 
 #[test]
+fn a_connection_forged_into_a_torn_log_accuses_nobody() {
+    let forged = sshd(
+        7,
+        &[
+            "Invalid user eve from 198.51.100.66 port 5",
+            "Connection closed by invalid user eve 198.51.100.66 port 5 [preauth]",
+        ],
+    );
+    let text = format!("{}\n{forged}", FORGED.lines().next().expect("a line"));
+    check(
+        "auto:nginx_error",
+        &text,
+        &[
+            "file_not_found 203.0.113.250 peer - -",
+            "login 198.51.100.66 ambiguous unknown_user -",
+            "preauth_disconnect 198.51.100.66 ambiguous unknown_user -",
+        ],
+    );
+}
+
+#[test]
 fn a_record_takes_in_no_more_than_nginx_writes() {
     let start = r#"2026/11/20 07:47:21 [error] 1#1: *40 open() "/srv/www/x"#;
     let whole = FORGED.lines().next().expect("a line");
@@ -157,6 +178,21 @@ fn a_record_takes_in_no_more_than_nginx_writes() {
         assert_eq!(Some(second.as_bytes()), batch.event(1).field(Field::Record));
         assert_eq!("file_not_found 203.0.113.250 peer - -", facts(&batch.event(2)));
     }
+}
+
+#[test]
+fn wrapped_lines_are_not_joined_and_count_for_nobody() {
+    let line = |line: &str| format!("2026-11-20T07:47:21.123456789Z stderr F {line}\n");
+    let text: String = TORN.lines().map(line).collect();
+    check(
+        "auto:cri>nginx_error",
+        &text,
+        &[
+            "server_error - peer - -",
+            "auth_failed 198.51.100.66 peer wrong_password -",
+            "parse_failed - peer - -",
+        ],
+    );
 }
 
 #[test]
