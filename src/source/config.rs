@@ -19,7 +19,7 @@ pub struct SourceConfig {
     /// The default is the path as written. Changing it starts the files afresh.
     pub name: Option<String>,
 
-    /// Log format: `auto`, or a format by name.
+    /// Log format: `auto`, or a format by name, such as `combined` or `docker>combined`.
     pub format: Format,
 
     /// Log format as the web server's configuration writes it.

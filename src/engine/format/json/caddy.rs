@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::super::capture::{Capture, TimeForm, Unit};
 use super::super::{Context, FixedFormat, Miss};
-use super::keys::{Found, Hint, KeyMap, What};
+use super::keys::{Found, Hint, KeyMap, Place, What};
 use crate::engine::address::{parse_ip, set_client};
 use crate::engine::batch::{Action, ClientSource, Field, Kind, Module, Stamp, Writer};
 use crate::engine::text::cut;
@@ -85,11 +85,11 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
     let found = KEYS.read(line)?;
     let logger = found.hint(Hint::Program).unwrap_or_default();
     let message = found.hint(Hint::Message).unwrap_or_default();
-    let has_request = KEYS.has(&found, &Capture::Target)
-        && KEYS.has(&found, &Capture::Text(Field::Method))
-        && KEYS.has(&found, &Capture::Client);
+    let has_request = KEYS.has(&found, Place::Target)
+        && KEYS.has(&found, Place::Method)
+        && KEYS.has(&found, Place::Client);
     if has_request && (*message == *b"handled request" || logger.starts_with(b"http.log.access")) {
-        if !KEYS.has(&found, &Capture::Status) {
+        if !KEYS.has(&found, Place::Status) {
             return Err(Miss::Status);
         }
         KEYS.apply(&found, Module::Caddy, Stamp::End, cx, out)?;
@@ -103,7 +103,7 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
         let rest = logger.strip_prefix(name.as_bytes());
         rest.is_some_and(|rest| matches!(rest, [] | [b'.', ..]))
     });
-    if !is_ours || message.is_empty() || !KEYS.has(&found, &Capture::Time(TimeForm::Any)) {
+    if !is_ours || message.is_empty() || !KEYS.has(&found, Place::Time) {
         return Err(Miss::Shape);
     }
     KEYS.apply(&found, Module::Caddy, Stamp::End, cx, out)?;
@@ -130,7 +130,7 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
 
 /// Tells the peer from the client that Caddy found behind it, and the TLS version in words.
 fn finish(found: &Found<'_>, out: &mut Writer<'_>) {
-    let peer = KEYS.text(found, &Capture::Text(Field::Peer));
+    let peer = KEYS.text(found, Place::Peer);
     if peer.and_then(|peer| parse_ip(&peer)) == out.row.client {
         out.remove(Field::Peer);
     } else if out.has(Field::Peer) {
@@ -138,7 +138,7 @@ fn finish(found: &Found<'_>, out: &mut Writer<'_>) {
         // The port is that of the proxy.
         out.remove(Field::ClientPort);
     }
-    if let Some(number) = KEYS.text(found, &Capture::Text(Field::TlsVersion)) {
+    if let Some(number) = KEYS.text(found, Place::TlsVersion) {
         out.remove(Field::TlsVersion);
         let version: Option<&[u8]> = match &*number {
             b"769" => Some(b"1.0"),

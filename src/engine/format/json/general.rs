@@ -8,9 +8,8 @@
 //! Invariant: the guess rests on keys, which servers write; values, which clients choose, only
 //! confirm it. A key of more than one meaning counts only where its value decides which.
 
-use super::super::capture::{Capture, TimeForm};
 use super::super::{Context, FixedFormat, Miss};
-use super::keys::{Found, Hint};
+use super::keys::{Found, Hint, Place};
 use super::login;
 use super::names::KEYS;
 use crate::engine::batch::{Action, Field, Kind, Module, Stamp, Writer};
@@ -45,23 +44,23 @@ pub(super) fn parse_untimed(
     let found = KEYS.read(line)?;
     let is_nginx = found.tells(Hint::Mark);
     let module = if is_nginx { Module::Nginx } else { Module::App };
-    let has = |capture: Capture| KEYS.has(&found, &capture);
-    let has_target = has(Capture::Request) || has(Capture::Target);
-    let has_method = has(Capture::Request) || has(Capture::Text(Field::Method));
-    let is_answered = has(Capture::Status);
+    let has = |place: Place| KEYS.has(&found, place);
+    let has_target = has(Place::Request) || has(Place::Target);
+    let has_method = has(Place::Request) || has(Place::Method);
+    let is_answered = has(Place::Status);
     let is_silent = !found.tells(Hint::Message);
-    if has_target && (is_answered || (has_method && is_silent && has(Capture::Client))) {
-        if KEYS.misfits(&found, &Capture::Client) {
+    if has_target && (is_answered || (has_method && is_silent && has(Place::Client))) {
+        if KEYS.misfits(&found, Place::Client) {
             return Err(Miss::Client);
         }
-        if KEYS.misfits(&found, &Capture::Time(TimeForm::Any)) {
+        if KEYS.misfits(&found, Place::Time) {
             return Err(Miss::Time);
         }
         KEYS.apply(&found, module, Stamp::End, cx, out)?;
         finish_request(&found, module, out);
         return Ok(());
     }
-    let is_personal = has(Capture::Client) || has(Capture::User);
+    let is_personal = has(Place::Client) || has(Place::User);
     if !login::set(&found, is_personal, out) {
         set_program_line(&found, out)?;
     }
@@ -92,9 +91,9 @@ fn set_program_line(found: &Found<'_>, out: &mut Writer<'_>) -> Result<(), Miss>
 
 fn finish_request(found: &Found<'_>, module: Module, out: &mut Writer<'_>) {
     // A path and a query that were logged apart are one target.
-    if !KEYS.has(found, &Capture::Request)
-        && let Some(query) = KEYS.text(found, &Capture::Text(Field::Query))
-        && let Some(target) = KEYS.text(found, &Capture::Target)
+    if !KEYS.has(found, Place::Request)
+        && let Some(query) = KEYS.text(found, Place::Query)
+        && let Some(target) = KEYS.text(found, Place::Target)
         && !target.contains(&b'?')
     {
         out.set_with(Field::Target, |to| {
@@ -105,7 +104,7 @@ fn finish_request(found: &Found<'_>, module: Module, out: &mut Writer<'_>) {
     }
     // Frameworks write methods in small letters; clients that send them so are refused by servers.
     if module == Module::App
-        && let Some(method) = KEYS.text(found, &Capture::Text(Field::Method))
+        && let Some(method) = KEYS.text(found, Place::Method)
         && METHODS_SENT.iter().any(|sent| sent.eq_ignore_ascii_case(&method))
         && method.iter().all(u8::is_ascii_lowercase)
     {

@@ -13,14 +13,14 @@ use std::borrow::Cow;
 use ahash::RandomState;
 use hashbrown::HashMap;
 
-use super::super::capture::{Applier, Capture, Escape, duration};
+use super::super::capture::{Applier, Capture, Escape, TimeForm, duration};
 use super::super::{Context, Miss};
 use crate::engine::address;
 use crate::engine::batch::{Field, Module, Stamp, Writer};
 use crate::engine::json::{self, Keys, Kind, Reader, Value};
 
 /// Meanings of one map.
-const SLOTS_MAX: usize = 96;
+const SLOTS_MAX: usize = 64;
 
 /// What a value tells that is no field by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +48,38 @@ pub(super) enum Hint {
 
 const HINTS: usize = Hint::Mark as usize + 1;
 
+/// The meanings that formats ask for by name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(super) enum Place {
+    Time,
+    Client,
+    Peer,
+    User,
+    Request,
+    Method,
+    Target,
+    Query,
+    Status,
+    TlsVersion,
+}
+
+impl Place {
+    /// What fills each of them.
+    const ALL: [(Self, Capture); 10] = [
+        (Self::Time, Capture::Time(TimeForm::Any)),
+        (Self::Client, Capture::Client),
+        (Self::Peer, Capture::Text(Field::Peer)),
+        (Self::User, Capture::User),
+        (Self::Request, Capture::Request),
+        (Self::Method, Capture::Text(Field::Method)),
+        (Self::Target, Capture::Target),
+        (Self::Query, Capture::Text(Field::Query)),
+        (Self::Status, Capture::Status),
+        (Self::TlsVersion, Capture::TlsVersion),
+    ];
+}
+
 /// The meaning of a key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum What {
@@ -70,6 +102,8 @@ pub(super) struct KeyMap {
     by_key: HashMap<Vec<u8>, Vec<u16>, RandomState>,
     rows: Vec<Row>,
     slots: usize,
+    /// The slot of each [`Place`].
+    places: [Option<u8>; Place::ALL.len()],
     keys: Keys,
     /// Values are looked at before they are taken: the keys are guesses.
     is_guess: bool,
@@ -82,9 +116,9 @@ pub(super) struct Found<'l> {
     slots: [Option<(u16, Value<'l>)>; SLOTS_MAX],
     hints: [Option<(u16, Value<'l>)>; HINTS],
     /// Slots whose key is there, if only with nothing in it.
-    seen: u128,
+    seen: u64,
     /// Slots whose key is there with a value that cannot be what the key says.
-    misfits: u128,
+    misfits: u64,
 }
 
 impl KeyMap {
@@ -95,6 +129,7 @@ impl KeyMap {
             by_key: HashMap::with_hasher(hasher),
             rows: Vec::new(),
             slots: 0,
+            places: [None; Place::ALL.len()],
             keys,
             is_guess: false,
             prefixes: Vec::new(),
@@ -107,6 +142,9 @@ impl KeyMap {
             let row = map.rows.len() as u16;
             map.by_key.entry(key).or_default().push(row);
             map.rows.push(Row { what, slot });
+        }
+        for (place, capture) in &Place::ALL {
+            map.places[*place as usize] = map.known_slot(capture);
         }
         Ok(map)
     }
@@ -128,12 +166,8 @@ impl KeyMap {
 
     /// The slot of the rows before it that mean the same, or a new one.
     fn slot_of(&mut self, capture: &Capture) -> Result<u8, String> {
-        let same = self.rows.iter().find(|row| match &row.what {
-            What::Is(other) => is_same(other, capture),
-            What::Tells(_) => false,
-        });
-        if let Some(row) = same {
-            return Ok(row.slot);
+        if let Some(slot) = self.known_slot(capture) {
+            return Ok(slot);
         }
         if SLOTS_MAX <= self.slots {
             return Err(format!("it has more than {SLOTS_MAX} variables"));
@@ -206,7 +240,7 @@ impl KeyMap {
                     continue;
                 }
             };
-            let bit = 1u128 << row.slot;
+            let bit = 1u64 << row.slot;
             if !is_told(value) {
                 // Nothing stands there: what it would have been is known all the same.
                 if at == 0 {
@@ -270,30 +304,31 @@ impl KeyMap {
         Ok(())
     }
 
-    /// There is a key that means `capture`.
-    pub(super) fn knows(&self, capture: &Capture) -> bool {
-        self.slot(capture).is_some()
+    /// There is a key that means it.
+    pub(super) fn knows(&self, place: Place) -> bool {
+        self.places[place as usize].is_some()
     }
 
-    /// The line has a key that means `capture`, if only with nothing in it.
-    pub(super) fn has(&self, found: &Found<'_>, capture: &Capture) -> bool {
-        self.slot(capture).is_some_and(|slot| found.seen & (1 << slot) != 0)
+    /// The line has a key that means it, if only with nothing in it.
+    pub(super) fn has(&self, found: &Found<'_>, place: Place) -> bool {
+        self.places[place as usize].is_some_and(|slot| found.seen & (1 << slot) != 0)
     }
 
-    /// The line has a key that means `capture`, and none of its values can be that.
-    pub(super) fn misfits(&self, found: &Found<'_>, capture: &Capture) -> bool {
-        self.slot(capture).is_some_and(|slot| {
+    /// The line has a key that means it, and none of its values can be that.
+    pub(super) fn misfits(&self, found: &Found<'_>, place: Place) -> bool {
+        self.places[place as usize].is_some_and(|slot| {
             found.misfits & (1 << slot) != 0 && found.slots[usize::from(slot)].is_none()
         })
     }
 
-    /// The text of the value that means `capture`, escapes undone.
-    pub(super) fn text<'l>(&self, found: &Found<'l>, capture: &Capture) -> Option<Cow<'l, [u8]>> {
-        let slot = self.slot(capture)?;
+    /// The text of the value that means it, escapes undone.
+    pub(super) fn text<'l>(&self, found: &Found<'l>, place: Place) -> Option<Cow<'l, [u8]>> {
+        let slot = self.places[place as usize]?;
         found.slots[usize::from(slot)].map(|(_, value)| clear(value))
     }
 
-    fn slot(&self, capture: &Capture) -> Option<u8> {
+    /// The slot of the first row that means the same.
+    fn known_slot(&self, capture: &Capture) -> Option<u8> {
         let is_it = |row: &&Row| matches!(&row.what, What::Is(other) if is_same(other, capture));
         self.rows.iter().find(is_it).map(|row| row.slot)
     }

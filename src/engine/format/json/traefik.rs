@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::super::capture::{Capture, TimeForm, Unit};
 use super::super::{Context, FixedFormat, Miss};
-use super::keys::{Hint, KeyMap, What};
+use super::keys::{Hint, KeyMap, Place, What};
 use crate::engine::batch::{Field, Module, Stamp, Writer};
 
 /// The format; its parser is [`parse`].
@@ -57,9 +57,9 @@ static KEYS: LazyLock<KeyMap> = LazyLock::new(|| {
 /// Reads one line.
 fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
     let found = KEYS.read(line)?;
-    let is_access = KEYS.has(&found, &Capture::Status)
-        && KEYS.has(&found, &Capture::Client)
-        && KEYS.has(&found, &Capture::Text(Field::Method));
+    let is_access = KEYS.has(&found, Place::Status)
+        && KEYS.has(&found, Place::Client)
+        && KEYS.has(&found, Place::Method);
     if !is_access {
         return Err(Miss::Shape);
     }

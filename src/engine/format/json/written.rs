@@ -5,18 +5,12 @@
 use super::super::capture::{Capture, TimeForm};
 use super::super::template::{Token, rank_of_duration, rank_of_time};
 use super::super::{Context, Miss};
-use super::keys::{KeyMap, What};
+use super::keys::{KeyMap, Place, What};
 use crate::engine::batch::{Module, Stamp, Writer};
 use crate::engine::json::{Keys, Reader};
 
 /// What a line of the format has at least, where the format has it.
-const CORE: [Capture; 5] = [
-    Capture::Time(TimeForm::Any),
-    Capture::Client,
-    Capture::Status,
-    Capture::Request,
-    Capture::Target,
-];
+const CORE: [Place; 5] = [Place::Time, Place::Client, Place::Status, Place::Request, Place::Target];
 
 /// A compiled format.
 #[derive(Debug)]
@@ -75,15 +69,15 @@ impl WrittenJson {
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
         let found = self.keys.read(line)?;
-        let is_missing = |capture| self.keys.knows(capture) && !self.keys.has(&found, capture);
-        if CORE.iter().any(is_missing) {
+        let is_missing = |place| self.keys.knows(place) && !self.keys.has(&found, place);
+        if CORE.into_iter().any(is_missing) {
             return Err(Miss::Shape);
         }
-        if self.keys.knows(&CORE[0]) && self.keys.text(&found, &CORE[0]).is_none() {
+        if self.keys.knows(Place::Time) && self.keys.text(&found, Place::Time).is_none() {
             return Err(Miss::Time);
         }
         self.keys.apply(&found, self.module, self.stamp, cx, out)?;
-        if self.keys.knows(&Capture::Request) || self.keys.knows(&Capture::Target) {
+        if self.keys.knows(Place::Request) || self.keys.knows(Place::Target) {
             super::mark_empty_request(out);
         }
         let row = &mut out.row;
