@@ -175,14 +175,7 @@ impl Applier {
         match capture {
             Capture::Skip => (),
             Capture::Client => return self.client(value, out),
-            Capture::Endpoint => {
-                let (address, port) = address::split_port(value);
-                if port.is_some() {
-                    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit());
-                    out.set(Field::ClientPort, &value[value.len() - digits.count()..]);
-                }
-                return self.client(address, out);
-            }
+            Capture::Endpoint => return self.endpoint(value, out),
             Capture::Ident => {
                 if out.row.client.is_none() && address::parse_ip(value).is_some() {
                     return Err(Miss::Client);
@@ -269,6 +262,15 @@ impl Applier {
             out.set(Field::Forwarded, value);
         }
         Ok(())
+    }
+
+    fn endpoint(&self, value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
+        let (address, port) = address::split_port(value);
+        if port.is_some() {
+            let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+            out.set(Field::ClientPort, &value[value.len() - digits..]);
+        }
+        self.client(address, out)
     }
 
     /// The text of the client in `value`, and its address if it is one.
