@@ -65,6 +65,20 @@ pub enum Field {
     TlsCipher,
     /// Server name the client asked for.
     TlsServerName,
+    /// `true` where an earlier session was taken up again.
+    TlsResumed,
+    /// Protocol agreed on inside TLS: `h2`.
+    TlsNextProtocol,
+    /// Curve of the key exchange.
+    TlsCurve,
+    /// Subject of the client's certificate.
+    TlsClientSubject,
+    /// Issuer of the client's certificate.
+    TlsClientIssuer,
+    /// Trace that the request belongs to: 32 hexadecimal digits.
+    TraceId,
+    /// Step of that trace: 16 of them.
+    SpanId,
     /// `AH01617`, `401.1`, …
     Code,
     /// Program that wrote an auth or error line.
@@ -87,6 +101,10 @@ pub enum Field {
     UpstreamTime,
     /// How many upstreams were tried.
     UpstreamAttempts,
+    /// How long the last one took to be connected to, in seconds.
+    UpstreamConnectTime,
+    /// How long it took to the end of its header, in seconds.
+    UpstreamHeaderTime,
     /// HIT, MISS, …
     CacheStatus,
     /// Serial number of the connection.
@@ -126,6 +144,26 @@ pub enum Field {
     /// Which part of a record of several lines the line is: `begun`, `continued`, `ended`, or
     /// `orphan` where there is none that it could belong to.
     Record,
+    /// HAProxy: the side that accepted the connection.
+    HaproxyFrontend,
+    /// The group of servers it was given to.
+    HaproxyBackend,
+    /// The server of that group.
+    HaproxyServer,
+    /// How the session ended: `----`, `CR--`, `SD--`.
+    HaproxyTermState,
+    /// Milliseconds until the request was there.
+    HaproxyTq,
+    /// In queues.
+    HaproxyTw,
+    /// To connect to the server.
+    HaproxyTc,
+    /// Until the server's answer began.
+    HaproxyTr,
+    /// Until everything was over.
+    HaproxyTa,
+    /// Connections tried again.
+    HaproxyRetries,
     /// Columns behind those the format knows.
     Trailing,
     /// Why a line could not be parsed.
@@ -187,6 +225,13 @@ pub const FIELDS: &[FieldEntry] = &[
     text(Field::TlsVersion, "tls.version"),
     text(Field::TlsCipher, "tls.cipher"),
     text(Field::TlsServerName, "tls.client.server_name"),
+    text(Field::TlsResumed, "tls.resumed"),
+    text(Field::TlsNextProtocol, "tls.next_protocol"),
+    text(Field::TlsCurve, "tls.curve"),
+    text(Field::TlsClientSubject, "tls.client.subject"),
+    text(Field::TlsClientIssuer, "tls.client.issuer"),
+    text(Field::TraceId, "trace.id"),
+    text(Field::SpanId, "span.id"),
     text(Field::Code, "event.code"),
     text(Field::Process, "process.name"),
     number(Field::Pid, "process.pid"),
@@ -198,6 +243,8 @@ pub const FIELDS: &[FieldEntry] = &[
     number(Field::UpstreamStatus, "gatewatch.upstream.status"),
     number(Field::UpstreamTime, "gatewatch.upstream.response_time_s"),
     number(Field::UpstreamAttempts, "gatewatch.upstream.attempts"),
+    number(Field::UpstreamConnectTime, "gatewatch.upstream.connect_time_s"),
+    number(Field::UpstreamHeaderTime, "gatewatch.upstream.header_time_s"),
     text(Field::CacheStatus, "gatewatch.cache.status"),
     number(Field::Connection, "gatewatch.connection.id"),
     number(Field::ConnectionRequests, "gatewatch.connection.requests"),
@@ -217,6 +264,16 @@ pub const FIELDS: &[FieldEntry] = &[
     number(Field::AsNumber, "source.as.number"),
     text(Field::AsOrganisation, "source.as.organization.name"),
     text(Field::Record, "gatewatch.record"),
+    text(Field::HaproxyFrontend, "gatewatch.haproxy.frontend"),
+    text(Field::HaproxyBackend, "gatewatch.haproxy.backend"),
+    text(Field::HaproxyServer, "gatewatch.haproxy.server"),
+    text(Field::HaproxyTermState, "gatewatch.haproxy.term_state"),
+    number(Field::HaproxyTq, "gatewatch.haproxy.tq_ms"),
+    number(Field::HaproxyTw, "gatewatch.haproxy.tw_ms"),
+    number(Field::HaproxyTc, "gatewatch.haproxy.tc_ms"),
+    number(Field::HaproxyTr, "gatewatch.haproxy.tr_ms"),
+    number(Field::HaproxyTa, "gatewatch.haproxy.ta_ms"),
+    number(Field::HaproxyRetries, "gatewatch.haproxy.retries"),
     text(Field::Trailing, "gatewatch.extra"),
     text(Field::Error, "error.message"),
 ];

@@ -176,6 +176,7 @@ fn directive_at(text: &str) -> Result<(Directive<'_>, &str), String> {
 fn meaning(directive: &Directive<'_>) -> Result<Capture, String> {
     let argument = directive.argument;
     Ok(match directive.letters {
+        "h" if argument == "c" => Capture::Text(Field::Peer),
         "h" => Capture::Client,
         "a" if argument == "c" => Capture::Text(Field::Peer),
         "a" => Capture::Client,
@@ -185,7 +186,7 @@ fn meaning(directive: &Directive<'_>) -> Result<Capture, String> {
         "t" => time(argument),
         "r" => Capture::Request,
         "m" => Capture::Text(Field::Method),
-        "U" => Capture::Target,
+        "U" => Capture::MappedPath,
         "q" => Capture::Text(Field::Query),
         "H" => Capture::Protocol,
         "s" if directive.original => Capture::Skip,
@@ -199,7 +200,7 @@ fn meaning(directive: &Directive<'_>) -> Result<Capture, String> {
             "us" => Unit::Microseconds,
             _ => Unit::Seconds,
         }),
-        "v" | "V" => Capture::Host,
+        "v" | "V" => Capture::ServerName,
         "p" if argument == "remote" => Capture::Number(Field::ClientPort),
         "p" => Capture::Number(Field::DestinationPort),
         "P" if argument == "tid" || argument == "hextid" => Capture::Text(Field::Tid),
@@ -208,16 +209,46 @@ fn meaning(directive: &Directive<'_>) -> Result<Capture, String> {
         "k" => Capture::Number(Field::ConnectionRequests),
         "i" => request_header(argument),
         "e" if argument == "UNIQUE_ID" => Capture::Text(Field::RequestId),
-        "x" | "c" if argument == "SSL_PROTOCOL" => Capture::TlsVersion,
-        "x" | "c" if argument == "SSL_CIPHER" => Capture::Text(Field::TlsCipher),
-        "x" | "c" if argument == "SSL_TLS_SNI" => Capture::Text(Field::TlsServerName),
+        "x" | "c" => connection(argument),
         // Cookies are secrets.
         "C" => Capture::Skip,
-        "e" | "n" | "o" | "x" | "c" => Capture::Label(argument.to_ascii_lowercase().into()),
-        "X" | "f" | "R" | "S" | "d" => Capture::Skip,
+        "e" | "n" | "o" | "^ti" | "^to" if is_secret(argument) => Capture::Skip,
+        "e" if argument == "HTTPS" => Capture::Https,
+        "e" | "n" | "o" => label(argument),
+        "^ti" | "^to" => label(&format!("trailer_{argument}")),
+        "^FB" => label("time_to_first_byte_us"),
+        "X" => label("connection_status"),
+        "f" => label("file"),
+        "R" => label("handler"),
+        // Bytes in and out in one number, and what modules of others add.
+        "S" | "d" => Capture::Skip,
         letters if letters.starts_with('^') => Capture::Skip,
         letters => return Err(format!("`%{letters}` is no directive of mod_log_config")),
     })
+}
+
+/// Variables of TLS; `%{version}c` and its like are their names of old.
+fn connection(argument: &str) -> Capture {
+    match argument {
+        "SSL_PROTOCOL" | "version" => Capture::TlsVersion,
+        "SSL_CIPHER" | "cipher" => Capture::Text(Field::TlsCipher),
+        "SSL_TLS_SNI" => Capture::Text(Field::TlsServerName),
+        "SSL_SESSION_RESUMED" => Capture::TlsResumed,
+        "SSL_CLIENT_S_DN" | "subjectdn" => Capture::Text(Field::TlsClientSubject),
+        "SSL_CLIENT_I_DN" | "issuerdn" => Capture::Text(Field::TlsClientIssuer),
+        "HTTPS" => Capture::Https,
+        _ => label(argument),
+    }
+}
+
+fn label(name: &str) -> Capture {
+    Capture::Label(name.to_ascii_lowercase().into())
+}
+
+/// The name of a header or variable that holds cookies or credentials.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains("cookie") || name.ends_with("authorization")
 }
 
 fn time(argument: &str) -> Capture {
@@ -239,7 +270,8 @@ fn request_header(name: &str) -> Capture {
         "x-forwarded-for" | "forwarded" => Capture::Text(Field::Forwarded),
         "x-real-ip" | "cf-connecting-ip" | "true-client-ip" => Capture::Text(Field::RealIp),
         "x-request-id" => Capture::Text(Field::RequestId),
-        "cookie" | "authorization" | "proxy-authorization" => Capture::Skip,
+        "traceparent" => Capture::TraceParent,
+        secret if is_secret(secret) => Capture::Skip,
         other => Capture::Label(format!("http_{}", other.replace('-', "_")).into()),
     }
 }
@@ -309,6 +341,36 @@ mod tests {
             .collect();
         assert_eq!(1, times.len(), "{tokens:?}");
         assert!(matches!(times[0], Token::Value(Capture::Time(TimeForm::Iso), _)));
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &[Capture]) {
+        let tokens = tokenise(text).expect("sound");
+        let captures = tokens.into_iter().filter_map(|token| match token {
+            Token::Value(capture, _) => Some(capture),
+            Token::Literal(_) => None,
+        });
+        assert_eq!(expected, captures.collect::<Vec<Capture>>(), "{text}");
+    }
+
+    #[test]
+    fn directives_mean_what_the_manual_says() {
+        let (port, peer) = (Capture::Number(Field::DestinationPort), Capture::Text(Field::Peer));
+        check("%{local}p %p %{c}a %{c}h", &[port.clone(), port, peer.clone(), peer]);
+        check(
+            "%^FB %X %f %R",
+            &["time_to_first_byte_us", "connection_status", "file", "handler"].map(label),
+        );
+        check(
+            "%{SSL_PROTOCOL}x %{SSL_SESSION_RESUMED}x",
+            &[Capture::TlsVersion, Capture::TlsResumed],
+        );
+        check("%{X-A}^ti %S %{Server}o", &[label("trailer_x-a"), Capture::Skip, label("server")]);
+        check(
+            "%{sid}C %{Set-Cookie}o %{Authorization}i %{HTTP_COOKIE}e",
+            &[const { Capture::Skip }; 4],
+        );
+        check("%U %v", &[Capture::MappedPath, Capture::ServerName]);
     }
 
     #[test]

@@ -53,8 +53,8 @@ pub(super) enum Capture {
     Client,
     /// The client's address with or without its port.
     Endpoint,
-    /// The answer of identd, `-` nearly always. Not kept; an address there means that the columns
-    /// are those of another format.
+    /// The answer of identd, `-` nearly always. Not kept; one about a client that is no address
+    /// means that the columns are those of another format, such as a line of syslog.
     Ident,
     /// The login name.
     User,
@@ -64,6 +64,8 @@ pub(super) enum Capture {
     Request,
     /// The target alone, with its query.
     Target,
+    /// The path after the server's own mapping, decoded: for logs that hold nothing better.
+    MappedPath,
     /// `HTTP/1.1`.
     Protocol,
     /// The status.
@@ -76,10 +78,18 @@ pub(super) enum Capture {
     Duration(Unit),
     /// A host with or without a port.
     Host,
+    /// The name the server goes by, where the log does not hold the host that was asked for.
+    ServerName,
     /// A list of values of the upstreams tried; the last one counts, if it has a field.
     Upstream(Option<Field>),
     /// `TLSv1.3`.
     TlsVersion,
+    /// `r` or `Resumed` where an earlier session was taken up again.
+    TlsResumed,
+    /// `on` where the request came over TLS.
+    Https,
+    /// A `traceparent` header (W3C Trace Context).
+    TraceParent,
     /// Any other field, as it is.
     Text(Field),
     /// A number; anything else is left out.
@@ -177,7 +187,7 @@ impl Applier {
             Capture::Client => return self.client(value, out),
             Capture::Endpoint => return self.endpoint(value, out),
             Capture::Ident => {
-                if out.row.client.is_none() && address::parse_ip(value).is_some() {
+                if out.row.client.is_none() {
                     return Err(Miss::Client);
                 }
             }
@@ -189,34 +199,34 @@ impl Applier {
             }
             Capture::Request => request::split(value, out),
             Capture::Target => request::split_target(value, out),
+            Capture::MappedPath => {
+                if !out.has(Field::Target) && !value.is_empty() {
+                    out.set(Field::Target, value);
+                    out.set(Field::Path, value);
+                }
+            }
             Capture::Protocol => request::set_version(value, out),
             Capture::Status => out.row.status = status(value)?,
-            Capture::BodyBytes => out.row.bytes = parse_u64(value),
+            Capture::BodyBytes => out.row.bytes = count(value)?,
             Capture::ResponseBytes => {
-                if out.row.bytes.is_none() {
-                    out.row.bytes = parse_u64(value);
-                }
-                if parse_u64(value).is_some() {
-                    out.set(Field::ResponseBytes, value);
-                }
+                let bytes = set_count(Field::ResponseBytes, value, out)?;
+                out.row.bytes = out.row.bytes.or(bytes);
             }
             Capture::Duration(unit) => out.row.duration_ns = duration(*unit, value),
-            Capture::Host => {
-                if self.is_no_site(value) {
-                    return Err(Miss::Shape);
-                }
-                host(value, out);
-            }
+            Capture::Host | Capture::ServerName => self.site(capture, value, out)?,
             Capture::Upstream(None) => (),
             Capture::Upstream(Some(field)) => upstream(*field, value, out),
-            Capture::TlsVersion => {
-                let version = value.strip_prefix(b"TLSv").unwrap_or(value);
-                out.set(Field::TlsVersion, version);
+            Capture::TlsVersion => set_tls_version(value, out)?,
+            Capture::TlsResumed | Capture::Https | Capture::TraceParent => {
+                set_by_word(capture, value, out);
             }
             Capture::Text(Field::Query) => {
                 out.set(Field::Query, value.strip_prefix(b"?").unwrap_or(value));
             }
             Capture::Text(field) => out.set(*field, value),
+            Capture::Number(field @ Field::RequestBytes) => {
+                set_count(*field, value, out)?;
+            }
             Capture::Number(field) => {
                 if is_decimal(value) {
                     out.set(*field, value);
@@ -227,6 +237,26 @@ impl Applier {
                     out.label(name, value);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn endpoint(&self, value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
+        let (address, port) = address::split_port(value);
+        if port.is_some() {
+            let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit());
+            out.set(Field::ClientPort, &value[value.len() - digits.count()..]);
+        }
+        self.client(address, out)
+    }
+
+    fn site(&self, capture: &Capture, value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
+        let is_name = *capture == Capture::ServerName;
+        if self.is_no_site(value) || (is_name && !is_server_name(value)) {
+            return Err(Miss::Shape);
+        }
+        if !is_name || !out.has(Field::Domain) {
+            host(value, out);
         }
         Ok(())
     }
@@ -244,6 +274,7 @@ impl Applier {
             Capture::Endpoint => self.client_of(address::split_port(value).0).is_ok(),
             // Servers escape the quotes of clients.
             Capture::Host => !value.contains(&b'"') && !self.is_no_site(value),
+            Capture::ServerName => is_server_name(value) && !self.is_no_site(value),
             _ => true,
         }
     }
@@ -297,7 +328,29 @@ fn user(value: &[u8], out: &mut Writer<'_>) {
     out.set(Field::User, value);
 }
 
-fn status(value: &[u8]) -> Result<u16, Miss> {
+/// A number that the server counted; none where it logs nothing at all.
+fn count(value: &[u8]) -> Result<Option<u64>, Miss> {
+    match parse_u64(value) {
+        None if !value.is_empty() => Err(Miss::Shape),
+        count => Ok(count),
+    }
+}
+
+fn set_count(field: Field, value: &[u8], out: &mut Writer<'_>) -> Result<Option<u64>, Miss> {
+    let count = count(value)?;
+    if count.is_some() {
+        out.set(field, value);
+    }
+    Ok(count)
+}
+
+/// One word of the server's own configuration.
+fn is_server_name(value: &[u8]) -> bool {
+    !value.iter().any(|byte| matches!(byte, b' ' | b'"' | b','))
+}
+
+/// Reads a status; 0 where the server had none.
+pub(super) fn status(value: &[u8]) -> Result<u16, Miss> {
     match *value {
         [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
             Ok(u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'))
@@ -307,7 +360,8 @@ fn status(value: &[u8]) -> Result<u16, Miss> {
     }
 }
 
-fn host(value: &[u8], out: &mut Writer<'_>) {
+/// Sets a virtual host with or without a port.
+pub(super) fn host(value: &[u8], out: &mut Writer<'_>) {
     let (name, port) = address::split_port(value);
     let name = name.strip_suffix(b".").unwrap_or(name);
     if name.is_empty() || name == b"_" {
@@ -356,6 +410,50 @@ fn upstream(field: Field, value: &[u8], out: &mut Writer<'_>) {
     }
 }
 
+/// Sets `1.3` of `TLSv1.3`; any other word is no version.
+fn set_tls_version(value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
+    let is_version = |name: &&[u8]| value.starts_with(name);
+    let is_number = matches!(value, [] | [b'1', b'.', b'0'..=b'9']);
+    if !is_number && ![&b"TLS"[..], b"SSL", b"QUIC"].iter().any(is_version) {
+        return Err(Miss::Shape);
+    }
+    let version = value.strip_prefix(b"TLSv").unwrap_or(value);
+    out.set(Field::TlsVersion, version);
+    Ok(())
+}
+
+/// Sets what a word of the server stands for.
+fn set_by_word(capture: &Capture, value: &[u8], out: &mut Writer<'_>) {
+    match capture {
+        Capture::TlsResumed => match value {
+            b"r" | b"Resumed" => out.set(Field::TlsResumed, b"true"),
+            b"." | b"Initial" => out.set(Field::TlsResumed, b"false"),
+            _ => (),
+        },
+        Capture::Https if value.eq_ignore_ascii_case(b"on") => {
+            out.set(Field::Scheme, b"https");
+        }
+        Capture::TraceParent => trace_parent(value, out),
+        _ => (),
+    }
+}
+
+/// Reads `00-<trace>-<span>-01`; identifiers of zeros are none.
+fn trace_parent(value: &[u8], out: &mut Writer<'_>) {
+    let mut parts = value.split(|byte| *byte == b'-').skip(1);
+    let is_identifier = |text: &&[u8]| {
+        text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            && text.iter().any(|byte| *byte != b'0')
+    };
+    let (trace, span) = (parts.next(), parts.next());
+    if let Some(trace) = trace.filter(|text| text.len() == 32).filter(is_identifier)
+        && let Some(span) = span.filter(|text| text.len() == 16).filter(is_identifier)
+    {
+        out.set(Field::TraceId, trace);
+        out.set(Field::SpanId, span);
+    }
+}
+
 fn read_time(form: &TimeForm, value: &[u8], times: &mut TimeReader) -> Option<Logged> {
     match form {
         TimeForm::Clf => times.clf(value),
@@ -395,12 +493,23 @@ pub(super) fn duration(unit: Unit, value: &[u8]) -> Option<u64> {
 }
 
 /// A number as JSON accepts it: digits with at most one dot inside.
-fn is_decimal(value: &[u8]) -> bool {
+pub(super) fn is_decimal(value: &[u8]) -> bool {
     let mut parts = value.splitn(2, |byte| *byte == b'.');
     let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
     let (whole, fraction) = (parts.next().unwrap_or_default(), parts.next());
     let plain = whole == b"0" || whole.first() != Some(&b'0');
     value.len() <= 20 && plain && digits(whole) && fraction.is_none_or(digits)
+}
+
+/// A name of a site, perhaps with a port: has a dot inside and a top-level domain of letters.
+pub(super) fn is_site(value: &[u8]) -> bool {
+    let (name, _) = address::split_port(value);
+    let Some(dot) = memchr::memrchr(b'.', name) else { return false };
+    let top = &name[dot + 1..];
+    0 < dot
+        && 2 <= top.len()
+        && (top.iter().all(u8::is_ascii_alphabetic) || top.starts_with(b"xn--"))
+        && address::is_host_name(name)
 }
 
 /// A host name or `unix:`: what servers write where they resolve names.

@@ -7,9 +7,15 @@
 mod apache;
 mod apache_error;
 mod auth;
+mod aws;
 mod capture;
+mod clf;
+mod columns;
 mod combined;
+mod definition;
 mod envelope;
+mod envoy;
+mod haproxy;
 mod iis_native;
 mod journald;
 mod json;
@@ -19,7 +25,10 @@ mod nginx;
 mod nginx_error;
 mod pattern;
 mod php;
+mod proxy_manager;
+mod squid;
 mod template;
+mod traefik;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tomcat;
@@ -32,6 +41,7 @@ use std::sync::Arc;
 
 use super::batch::{Field, Module, Writer};
 use super::time::TimeReader;
+pub use definition::{FormatError, base_of, directives_of, state_of, with_state};
 use json::written::WrittenJson;
 pub(super) use nginx_error::{NAME as NGINX_ERROR, record as nginx_record};
 use pattern::RegexFormat;
@@ -139,6 +149,45 @@ pub const FORMATS: &[FormatEntry] = &[
         build: || shared("userless_combined", &COMBINED.replace("%l %u", "-"), true),
     },
     FormatEntry {
+        name: "ingress_nginx",
+        help: "Kubernetes' ingress-nginx: combined and what the upstream did",
+        build: || {
+            let text = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"#;
+            nginx::compile("ingress_nginx", text).map(Format::template)
+        },
+    },
+    FormatEntry {
+        name: "ingress_nginx_old",
+        help: "the same as it was before 0.28, with the client's address twice",
+        build: || {
+            let text = r#"$remote_addr - [$the_real_ip] - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"#;
+            nginx::compile("ingress_nginx_old", text).map(Format::template)
+        },
+    },
+    FormatEntry {
+        name: "apache_ssl_request",
+        help: "Apache's ssl_request_log: client, version of TLS, cipher, request, bytes",
+        build: || {
+            let text = r#"%t %h %{SSL_PROTOCOL}x %{SSL_CIPHER}x "%r" %b"#;
+            apache::compile("apache_ssl_request", text, false).map(Format::template)
+        },
+    },
+    FormatEntry {
+        name: "nginx_proxy_manager",
+        help: "Nginx Proxy Manager: logs of hosts and of the fallback",
+        build: || Ok(Format::Fixed(&proxy_manager::FORMAT)),
+    },
+    FormatEntry {
+        name: "traefik_clf",
+        help: "Traefik: combined, router, server and duration",
+        build: || Ok(Format::Fixed(&traefik::FORMAT)),
+    },
+    FormatEntry {
+        name: "clf",
+        help: "any relative of common: time in brackets, request in quotes, columns around",
+        build: || Ok(Format::Fixed(&clf::FORMAT)),
+    },
+    FormatEntry {
         name: "nginx_error",
         help: "nginx's error log",
         build: || Ok(Format::Fixed(&nginx_error::FORMAT)),
@@ -162,6 +211,36 @@ pub const FORMATS: &[FormatEntry] = &[
         name: "tomcat",
         help: "Tomcat's own log, catalina.out",
         build: || Ok(Format::Fixed(&tomcat::FORMAT)),
+    },
+    FormatEntry {
+        name: "haproxy",
+        help: "HAProxy: HTTP, HTTPS, TCP and CLF logs, with syslog's head or without",
+        build: || Ok(Format::Fixed(&haproxy::FORMAT)),
+    },
+    FormatEntry {
+        name: "envoy",
+        help: "Envoy's and Istio's access logs as text",
+        build: || Ok(Format::Fixed(&envoy::FORMAT)),
+    },
+    FormatEntry {
+        name: "squid",
+        help: "Squid's own access log",
+        build: || Ok(Format::Fixed(&squid::FORMAT)),
+    },
+    FormatEntry {
+        name: "alb",
+        help: "AWS: application load balancers",
+        build: || Ok(Format::Fixed(&aws::ALB)),
+    },
+    FormatEntry {
+        name: "elb",
+        help: "AWS: classic load balancers",
+        build: || Ok(Format::Fixed(&aws::ELB)),
+    },
+    FormatEntry {
+        name: "s3",
+        help: "AWS: server access logs of S3",
+        build: || Ok(Format::Fixed(&aws::S3)),
     },
     FormatEntry {
         name: "auth",
@@ -240,36 +319,14 @@ pub struct FixedFormat {
     pub(super) name: &'static str,
     /// The program family whose lines these are.
     pub(super) module: Module,
-    /// How many fields it can read, to be weighed against other formats that read a line too.
+    /// How many fields it can read, to be weighed against other formats that read a line too. One
+    /// that reads whole families of formats has 0: it gets the lines that no other reads whole.
     pub(super) captures: usize,
     pub(super) parse: ParseLine,
 }
 
 /// Reads one line into the open row, or says why it cannot.
 pub(super) type ParseLine = fn(&[u8], &mut Context<'_>, &mut Writer<'_>) -> Result<(), Miss>;
-
-/// A format that cannot be made; completes "failed to use the format: …".
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum FormatError {
-    /// No format has this name.
-    #[error("`{name}` is no format{hint}; known are auto, {known}")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// A near name, or nothing.
-        hint: String,
-        /// All names.
-        known: String,
-    },
-    /// The definition does not compile.
-    #[error("bad {what}: {complaint}")]
-    Definition {
-        /// `log_format`, `LogFormat` or `pattern`.
-        what: &'static str,
-        /// Why.
-        complaint: String,
-    },
-}
 
 impl Format {
     fn template(template: Template) -> Self {
@@ -506,56 +563,23 @@ impl FormatSet {
         }
         // A line of another format in the same file: whoever reads it without a rest is right,
         // then the format of the file, then whoever reads it at all.
-        for format in &mut self.others {
-            out.reset();
-            if format.parse(line, cx, out).is_ok() && !out.has(Field::Trailing) {
-                return Ok(());
-            }
-        }
-        for format in std::iter::once(&mut self.primary).chain(&mut self.others) {
+        let mut with_rest = None;
+        for (index, format) in self.others.iter_mut().enumerate() {
             out.reset();
             if format.parse(line, cx, out).is_ok() {
-                return Ok(());
+                if !out.has(Field::Trailing) {
+                    return Ok(());
+                }
+                with_rest.get_or_insert(index);
             }
         }
         out.reset();
-        primary
-    }
-}
-
-/// A definition without what lines have told.
-pub fn base_of(definition: &str) -> &str {
-    parts_of(definition).0
-}
-
-/// What lines have told, as a part of a definition; empty where there is nothing to tell.
-pub fn state_of(definition: &str) -> &str {
-    parts_of(definition).1
-}
-
-/// The definition of a format at a place where lines have told `state`.
-pub fn with_state(base: &str, state: &str) -> String {
-    match (base.strip_prefix("auto:").unwrap_or(base), state) {
-        (w3c::NAME, state) if !state.is_empty() => format!("{base}#{state}"),
-        _ => base.to_owned(),
-    }
-}
-
-fn parts_of(definition: &str) -> (&str, &str) {
-    match definition.split_once('#') {
-        Some((base, state)) if matches!(base.strip_prefix("auto:").unwrap_or(base), w3c::NAME) => {
-            (base, state)
+        match with_rest {
+            Some(index) if primary.is_err() => self.others[index].parse(line, cx, out),
+            _ if primary.is_ok() => self.primary.parse(line, cx, out),
+            _ => primary,
         }
-        _ => (definition, ""),
     }
-}
-
-/// What the directives among the lines of `bytes` say, to stand before lines that follow them:
-/// a `state` for [`with_state`].
-pub fn directives_of(bytes: &[u8]) -> String {
-    let mut w3c = W3c::default();
-    w3c.skim(bytes);
-    w3c.state().text().to_owned()
 }
 
 /// All formats but one, those first that read most.
@@ -600,6 +624,38 @@ mod tests {
             (format!("{} \"-\" \"-\"", line.replace("- -", "-")), "userless_combined"),
         ] {
             assert_eq!(format!("auto:{expected}"), detect(text.as_bytes(), &mut times()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reader_of_the_family_gets_what_its_members_do_not_read() {
+        let line =
+            r#"192.0.2.45 - - [20/Nov/2026:07:00:06 +0000] "HEAD / HTTP/2.0" 304 210 "-" "-""#;
+        let votes = |text: &str| {
+            let votes = vote(text.as_bytes(), &mut times()).into_iter();
+            votes
+                .filter(|vote| 0.0 < vote.score)
+                .map(|vote| (vote.name, vote.score))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(Some(&("combined", 1.0)), votes(line).first());
+        assert!(!votes(line).contains(&("clf", 1.0)));
+        assert_eq!(Some(&("clf", 1.0)), votes(&format!("{line} rt=0.1 cs=HIT")).first());
+        // Half of the lines are of one format, half of another: it is one of the two.
+        let mixed = format!("{line}\nwww.example.org:443 {line}");
+        assert_eq!("auto:vhost_combined", detect(mixed.as_bytes(), &mut times()));
+    }
+
+    #[test]
+    fn what_stands_in_front_of_a_line_is_no_client() {
+        let line =
+            r#"192.0.2.45 - - [20/Nov/2026:07:00:06 +0000] "HEAD / HTTP/2.0" 304 210 "-" "-""#;
+        let mut set = FormatSet::from_definition("auto:combined").expect("known");
+        for front in ["Nov 20 07:00:06 web1 nginx: ", "<190>Nov 20 07:00:06 web1 nginx: "] {
+            let line = format!("{front}{line}");
+            let facts = testing::read(|line, cx, out| set.parse(line, cx, out), line.as_bytes());
+            let client = facts.ok().and_then(|facts| facts.get("source.address").cloned());
+            assert!(client.as_deref().is_none_or(|client| client == "192.0.2.45"), "{client:?}");
         }
     }
 

@@ -143,7 +143,8 @@ pub(super) fn meaning(name: &str) -> Result<Capture, String> {
         "msec" => Capture::Time(TimeForm::Epoch),
         "request" => Capture::Request,
         "request_method" => Capture::Text(Field::Method),
-        "request_uri" | "uri" | "document_uri" => Capture::Target,
+        "request_uri" => Capture::Target,
+        "uri" | "document_uri" => Capture::MappedPath,
         "args" | "query_string" => Capture::Text(Field::Query),
         "server_protocol" => Capture::Protocol,
         "status" => Capture::Status,
@@ -155,11 +156,11 @@ pub(super) fn meaning(name: &str) -> Result<Capture, String> {
         "upstream_addr" => Capture::Upstream(Some(Field::UpstreamAddress)),
         "upstream_status" => Capture::Upstream(Some(Field::UpstreamStatus)),
         "upstream_response_time" => Capture::Upstream(Some(Field::UpstreamTime)),
-        "upstream_connect_time"
-        | "upstream_header_time"
-        | "upstream_response_length"
-        | "upstream_bytes_received"
-        | "upstream_bytes_sent" => Capture::Upstream(None),
+        "upstream_connect_time" => Capture::Upstream(Some(Field::UpstreamConnectTime)),
+        "upstream_header_time" => Capture::Upstream(Some(Field::UpstreamHeaderTime)),
+        "upstream_response_length" | "upstream_bytes_received" | "upstream_bytes_sent" => {
+            Capture::Upstream(None)
+        }
         "upstream_cache_status" => Capture::Text(Field::CacheStatus),
         "http_referer" => Capture::Text(Field::Referrer),
         "http_user_agent" => Capture::Text(Field::UserAgent),
@@ -169,23 +170,106 @@ pub(super) fn meaning(name: &str) -> Result<Capture, String> {
         "http_x_real_ip" | "http_cf_connecting_ip" | "http_true_client_ip" => {
             Capture::Text(Field::RealIp)
         }
-        "host" | "http_host" | "server_name" => Capture::Host,
+        "host" | "http_host" => Capture::Host,
+        "server_name" => Capture::ServerName,
         "server_port" => Capture::Number(Field::DestinationPort),
         "server_addr" => Capture::Text(Field::DestinationIp),
         "scheme" => Capture::Text(Field::Scheme),
+        "https" => Capture::Https,
         "hostname" => Capture::Text(Field::Hostname),
-        "ssl_protocol" => Capture::TlsVersion,
-        "ssl_cipher" => Capture::Text(Field::TlsCipher),
-        "ssl_server_name" => Capture::Text(Field::TlsServerName),
-        "request_id" | "http_x_request_id" => Capture::Text(Field::RequestId),
+        "http_traceparent" => Capture::TraceParent,
+        "request_id" | "req_id" | "http_x_request_id" => Capture::Text(Field::RequestId),
         "connection" => Capture::Number(Field::Connection),
         "connection_requests" => Capture::Number(Field::ConnectionRequests),
         "pid" => Capture::Number(Field::Pid),
         "binary_remote_addr" => {
             return Err("`$binary_remote_addr` is not text; use `$remote_addr`".to_owned());
         }
-        // Cookies are secrets; the rest of no meaning here is kept as it is.
+        // Whether there is a query the target shows.
+        "is_args" => Capture::Skip,
+        // Cookies and credentials are secrets; the rest of no meaning here is kept as it is.
+        "http_cookie"
+        | "http_authorization"
+        | "http_proxy_authorization"
+        | "sent_http_set_cookie" => Capture::Skip,
         _ if name.starts_with("cookie_") => Capture::Skip,
-        _ => Capture::Label(name.into()),
+        _ => meaning_of_tls(name).unwrap_or_else(|| Capture::Label(name.into())),
     })
+}
+
+fn meaning_of_tls(name: &str) -> Option<Capture> {
+    Some(match name {
+        "ssl_protocol" => Capture::TlsVersion,
+        "ssl_cipher" => Capture::Text(Field::TlsCipher),
+        "ssl_server_name" | "ssl_preread_server_name" => Capture::Text(Field::TlsServerName),
+        "ssl_session_reused" => Capture::TlsResumed,
+        "ssl_alpn_protocol" => Capture::Text(Field::TlsNextProtocol),
+        "ssl_curve" => Capture::Text(Field::TlsCurve),
+        "ssl_client_s_dn" => Capture::Text(Field::TlsClientSubject),
+        "ssl_client_i_dn" => Capture::Text(Field::TlsClientIssuer),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::testing::read;
+
+    #[track_caller]
+    fn check(format: &str, line: &str, expected: &[(&str, &str)]) {
+        let mut format = Format::written(format).expect("sound");
+        let facts = read(|line, cx, out| format.parse(line, cx, out), line.as_bytes());
+        let facts = facts.expect("a line of the format");
+        for (name, value) in expected {
+            assert_eq!(*value, facts.get(*name).map_or("-", String::as_str), "{name}: {facts:#?}");
+        }
+    }
+
+    #[test]
+    fn the_raw_target_and_the_host_asked_for_win() {
+        let values = [("url.original", "/a%20b?x"), ("url.path", "/a%20b"), ("url.query", "x")];
+        let line = "192.0.2.7 [20/Nov/2026:07:00:01 +0000]";
+        check(
+            "$remote_addr [$time_local] $uri|$request_uri",
+            &format!("{line} /a b|/a%20b?x"),
+            &values,
+        );
+        check(
+            "$remote_addr [$time_local] $request_uri|$uri",
+            &format!("{line} /a%20b?x|/a b"),
+            &values,
+        );
+        let path = [("url.original", "/a?b"), ("url.path", "/a?b"), ("url.query", "x")];
+        check("$remote_addr [$time_local] \"$uri\" $args", &format!("{line} \"/a?b\" x"), &path);
+        let site = [("destination.domain", "www.example.org")];
+        let line = "192.0.2.7 [20/Nov/2026:07:00:01 +0000] default www.example.org";
+        check("$remote_addr [$time_local] $server_name $host", line, &site);
+        let line = "192.0.2.7 [20/Nov/2026:07:00:01 +0000] www.example.org default";
+        check("$remote_addr [$time_local] $host $server_name", line, &site);
+    }
+
+    #[test]
+    fn variables_of_tls_traces_and_upstreams_have_fields() {
+        let format = "$remote_addr [$time_local] $https $ssl_session_reused $ssl_alpn_protocol \
+                      $ssl_curve \"$ssl_client_s_dn\" $http_traceparent $upstream_connect_time \
+                      $upstream_header_time $http_cookie";
+        let line = "192.0.2.7 [20/Nov/2026:07:00:01 +0000] on r h2 X25519 \"CN=alice,O=Example\" \
+                    00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 0.001, 0.002 0.003 sid=1";
+        let expected = [
+            ("url.scheme", "https"),
+            ("tls.resumed", "true"),
+            ("tls.next_protocol", "h2"),
+            ("tls.curve", "X25519"),
+            ("tls.client.subject", "CN=alice,O=Example"),
+            ("trace.id", "4bf92f3577b34da6a3ce929d0e0e4736"),
+            ("span.id", "00f067aa0ba902b7"),
+            ("gatewatch.upstream.connect_time_s", "0.002"),
+            ("gatewatch.upstream.header_time_s", "0.003"),
+            ("labels.http_cookie", "-"),
+        ];
+        check(format, line, &expected);
+        let zeros = line.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32));
+        check(format, &zeros, &[("trace.id", "-"), ("span.id", "-")]);
+    }
 }

@@ -9,6 +9,7 @@
 //! other end is tried (`Template::search`), so that nobody hides a request behind a name.
 
 use super::capture::{Applier, Capture, TimeForm, Unit};
+use super::columns::find_quote;
 use super::combined;
 use super::{Context, Miss};
 use crate::engine::batch::{Field, Module, Writer};
@@ -143,8 +144,7 @@ impl Template {
             Some(rest) => self.apply(line, &values, cx, out).map(|()| rest),
             None => Err(Miss::Shape),
         };
-        if read != Ok(line.len()) && self.steps.iter().any(|step| matches!(step.end, End::Open(_)))
-        {
+        if read != Ok(line.len()) && self.has_other_ends(line) {
             let mut found = self.search(line, &mut values, false, cx);
             let fits = read.is_ok_and(|rest| self.is_rest(line, rest));
             if found.is_none() && !fits {
@@ -166,6 +166,14 @@ impl Template {
         out.row.module = self.applier.module;
         out.row.stamp = self.applier.stamp;
         Ok(())
+    }
+
+    /// A value without a sure end could end elsewhere: what ends it stands in the line twice.
+    fn has_other_ends(&self, line: &[u8]) -> bool {
+        self.steps.iter().filter(|step| matches!(step.end, End::Open(_))).any(|step| {
+            step.literal.len() < 2
+                || memchr::memmem::find_iter(line, &step.literal).nth(1).is_some()
+        })
     }
 
     /// What stands from `at` on may follow the last value.
@@ -323,18 +331,6 @@ fn stands_at(literal: &[u8], text: &[u8]) -> bool {
     literal.len() <= text.len() && literal.iter().zip(text).skip(1).all(|(a, b)| a == b)
 }
 
-/// The next quote that no backslash escapes.
-fn find_quote(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text[at] == b'"' {
-            return Some(at);
-        }
-        at += 2;
-    }
-}
-
 fn end_of(capture: &Capture, before: &[u8], literal: &[u8]) -> End {
     if let Capture::Time(form) = capture {
         // `20/Nov/2026:07:46:41 +0000` holds the blank that may stand behind it, too.
@@ -357,7 +353,12 @@ fn end_of(capture: &Capture, before: &[u8], literal: &[u8]) -> End {
     match capture {
         Capture::Upstream(_) | Capture::Client => End::List,
         _ if before.ends_with(b"\"") && literal.starts_with(b"\"") => End::Quote,
-        Capture::User | Capture::Label(_) | Capture::Text(_) | Capture::Host => End::Open(0),
+        Capture::User
+        | Capture::Label(_)
+        | Capture::Text(_)
+        | Capture::Host
+        | Capture::ServerName
+        | Capture::MappedPath => End::Open(0),
         _ => End::Literal,
     }
 }

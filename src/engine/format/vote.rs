@@ -17,50 +17,61 @@ pub struct Vote {
     pub name: &'static str,
     /// Mean over the lines: 1 for a line read whole, 0.5 with columns left over, 0 for a miss.
     pub score: f64,
-    captures: usize,
+    /// Fields that it can read: of equal scores the higher one wins.
+    pub captures: usize,
 }
 
 /// Lines looked at by [`vote`].
 pub const SAMPLE_LINES: usize = 200;
 
 /// Lets every format read `sample` (whole lines) and answers all votes, the best first.
+///
+/// A reader of a whole family gets no votes for lines that one of its members reads whole: a file of
+/// two known formats is one of them with odd lines, not a third.
 pub fn vote(sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
     vote_after("", sample, times)
 }
 
 /// The same for lines before which others have told `state`.
 fn vote_after(state: &str, sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
-    let mut votes: Vec<Vote> = Vec::new();
-    for entry in FORMATS {
-        let Ok(mut format) = (entry.build)() else { continue };
+    let mut batch = EventBatch::default();
+    batch.refill(Arc::default(), sample.to_vec());
+    let (raw, mut out) = batch.open();
+    let lines = raw.split(|byte| *byte == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let lines: Vec<&[u8]> =
+        lines.filter(|line| !line.trim_ascii().is_empty()).take(SAMPLE_LINES).collect();
+    let formats = FORMATS.iter().filter_map(|entry| Some((entry.name, (entry.build)().ok()?)));
+    let mut formats: Vec<(&'static str, Format)> = formats.collect();
+    formats.sort_by_key(|(_, format)| format.captures() == 0);
+    let mut is_read_whole = [false; SAMPLE_LINES];
+    let mut cx = Context { times };
+    let mut votes: Vec<Vote> = Vec::with_capacity(formats.len());
+    for (name, mut format) in formats {
         if let Format::W3c(w3c) = &mut format {
             *w3c = W3c::with_state(state);
         }
-        let mut batch = EventBatch::default();
-        batch.refill(Arc::default(), sample.to_vec());
-        let (raw, mut out) = batch.open();
-        let mut cx = Context { times };
-        let (mut lines, mut sum) = (0u32, 0f64);
-        for line in raw.split(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.trim_ascii().is_empty() {
+        let captures = format.captures();
+        let (mut count, mut sum) = (0u32, 0f64);
+        for (line, is_whole) in lines.iter().zip(&mut is_read_whole) {
+            count += 1;
+            if captures == 0 && *is_whole {
                 continue;
             }
             out.reset();
             if format.parse(line, &mut cx, &mut out).is_ok() {
                 if out.row.action == Action::LogDirective {
                     // Any line with `#` in front passes for one, and proves nothing.
+                    count -= 1;
                     continue;
                 }
-                sum += if out.has(Field::Trailing) { 0.5 } else { 1.0 };
-            }
-            lines += 1;
-            if lines as usize == SAMPLE_LINES {
-                break;
+                let whole = !out.has(Field::Trailing);
+                sum += if whole { 1.0 } else { 0.5 };
+                *is_whole |= whole;
             }
         }
-        let score = if lines == 0 { 0.0 } else { sum / f64::from(lines) };
-        votes.push(Vote { name: entry.name, score, captures: format.captures() });
+        let score = if count == 0 { 0.0 } else { sum / f64::from(count) };
+        votes.push(Vote { name, score, captures });
     }
     votes.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.captures.cmp(&a.captures)));
     votes

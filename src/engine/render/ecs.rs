@@ -191,6 +191,7 @@ impl Scribe<'_, '_> {
         if !self.limits.minimal {
             self.user_agent();
             self.tls();
+            self.trace();
             self.process();
         }
         self.host();

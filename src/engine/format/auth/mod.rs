@@ -17,7 +17,9 @@ mod sshd;
 use memchr::memmem;
 
 use super::envelope::Envelope;
-use super::{Context, FixedFormat, Miss, apache_error, json, lighttpd_error, nginx_error, php};
+use super::{
+    Context, FixedFormat, Miss, apache_error, haproxy, json, lighttpd_error, nginx_error, php,
+};
 use crate::engine::address::parse_ip;
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Kind, Module, Reason, Writer,
@@ -88,6 +90,10 @@ fn by_another_format(
     if (is_web || begins_with_client(message)) && contains(message, b" HTTP/") {
         return Err(Miss::Shape);
     }
+    if is_web_server(program, b"haproxy") && haproxy::parse_message(message, cx, out).is_ok() {
+        return Ok(true);
+    }
+    out.reset();
     Ok(false)
 }
 
@@ -101,7 +107,7 @@ const WEB_SERVERS: [&[u8]; 7] =
     [b"nginx", b"httpd", b"apache2", b"lighttpd", b"haproxy", b"caddy", b"traefik"];
 
 /// Web servers name themselves with a suffix where there are several: `httpd/backend1`.
-fn is_web_server(program: &[u8], name: &[u8]) -> bool {
+pub(super) fn is_web_server(program: &[u8], name: &[u8]) -> bool {
     program
         .strip_prefix(name)
         .is_some_and(|rest| matches!(rest, [] | [b'/' | b'-' | b'_' | b'@', ..]))

@@ -29,7 +29,12 @@ const PREFIXES: &str = "\
 
 pub(super) static KEYS: LazyLock<KeyMap> = LazyLock::new(|| {
     let nginx = words(NGINX_ONLY).chain(words(NGINX)).map(|name| {
-        let capture = nginx::meaning(name).expect("a variable of nginx");
+        let capture = match nginx::meaning(name).expect("a variable of nginx") {
+            // In objects of other programs these are what the client asked for.
+            Capture::MappedPath => Capture::Target,
+            Capture::ServerName => Capture::Host,
+            other => other,
+        };
         (name, What::Is(capture))
     });
     let marks = words(NGINX_ONLY).map(|name| (name, What::Tells(Hint::Mark)));

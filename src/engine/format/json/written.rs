@@ -123,8 +123,12 @@ fn meaning(key: &[u8], text: &[u8], tokens: &[Token]) -> Option<Capture> {
     let kinds: Vec<&Capture> = inside.iter().map(|(_, capture, _)| *capture).collect();
     Some(match kinds.as_slice() {
         [Capture::Time(_)] => Capture::Time(TimeForm::Any),
-        [_, Capture::Target, Capture::Protocol] => Capture::Request,
-        [.., Capture::Target] if memchr::memmem::find(text, b"://").is_some() => Capture::Target,
+        [_, Capture::Target | Capture::MappedPath, Capture::Protocol] => Capture::Request,
+        [.., Capture::Target | Capture::MappedPath]
+            if memchr::memmem::find(text, b"://").is_some() =>
+        {
+            Capture::Target
+        }
         [Capture::Client, _] if text.ends_with(&mark(inside[1].0)) && text.contains(&b':') => {
             Capture::Endpoint
         }

@@ -111,6 +111,7 @@ impl Scribe<'_, '_> {
         if diagnostics {
             self.field(key!("record"), "gatewatch.record", Field::Record, SHORT);
             self.upstream();
+            self.haproxy();
         }
         self.auth();
         if diagnostics {
@@ -170,12 +171,16 @@ impl Scribe<'_, '_> {
         let (name, field) = ("gatewatch.upstream.address", Field::UpstreamAddress);
         self.field(key!("address"), name, field, WORD);
         self.field_number(key!("status"), Field::UpstreamStatus, 999);
-        if let Some(seconds) = self.fields.value(Field::UpstreamTime)
-            && is_decimal(seconds)
-        {
-            self.json.raw(r#""response_time_s":"#);
-            self.json.out.extend_from_slice(seconds);
-            self.json.out.push(b',');
+        for (key, field) in [
+            (r#""response_time_s":"#, Field::UpstreamTime),
+            (r#""connect_time_s":"#, Field::UpstreamConnectTime),
+            (r#""header_time_s":"#, Field::UpstreamHeaderTime),
+        ] {
+            if let Some(seconds) = self.fields.value(field).filter(|value| is_decimal(value)) {
+                self.json.raw(key);
+                self.json.out.extend_from_slice(seconds);
+                self.json.out.push(b',');
+            }
         }
         self.field_number(key!("attempts"), Field::UpstreamAttempts, u64::MAX);
         self.json.close(upstream, b'}');
@@ -190,6 +195,25 @@ impl Scribe<'_, '_> {
         self.field_number(key!("substatus"), Field::IisSubstatus, u64::MAX);
         self.field_number(key!("win32_status"), Field::IisWin32Status, u64::MAX);
         self.json.close(iis, b'}');
+    }
+
+    fn haproxy(&mut self) {
+        let member = self.json.open(r#""haproxy":{"#);
+        let (name, field) = ("gatewatch.haproxy.frontend", Field::HaproxyFrontend);
+        self.field(key!("frontend"), name, field, WORD);
+        let (name, field) = ("gatewatch.haproxy.backend", Field::HaproxyBackend);
+        self.field(key!("backend"), name, field, WORD);
+        let (name, field) = ("gatewatch.haproxy.server", Field::HaproxyServer);
+        self.field(key!("server"), name, field, WORD);
+        let (name, field) = ("gatewatch.haproxy.term_state", Field::HaproxyTermState);
+        self.field(key!("term_state"), name, field, SHORT);
+        self.field_number(key!("tq_ms"), Field::HaproxyTq, u64::MAX);
+        self.field_number(key!("tw_ms"), Field::HaproxyTw, u64::MAX);
+        self.field_number(key!("tc_ms"), Field::HaproxyTc, u64::MAX);
+        self.field_number(key!("tr_ms"), Field::HaproxyTr, u64::MAX);
+        self.field_number(key!("ta_ms"), Field::HaproxyTa, u64::MAX);
+        self.field_number(key!("retries"), Field::HaproxyRetries, u64::MAX);
+        self.json.close(member, b'}');
     }
 
     fn auth(&mut self) {

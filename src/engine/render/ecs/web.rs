@@ -194,6 +194,15 @@ impl Scribe<'_, '_> {
         self.json.close(agent, b'}');
     }
 
+    pub(super) fn trace(&mut self) {
+        let trace = self.json.open(r#""trace":{"#);
+        self.field(key!("id"), "trace.id", Field::TraceId, SHORT);
+        self.json.close(trace, b'}');
+        let span = self.json.open(r#""span":{"#);
+        self.field(key!("id"), "span.id", Field::SpanId, SHORT);
+        self.json.close(span, b'}');
+    }
+
     pub(super) fn tls(&mut self) {
         let tls = self.json.open(r#""tls":{"#);
         if self.fields.value(Field::TlsVersion).is_some() {
@@ -201,8 +210,15 @@ impl Scribe<'_, '_> {
             self.json.word(key!("version_protocol"), "tls");
         }
         self.field(key!("cipher"), "tls.cipher", Field::TlsCipher, WORD);
+        self.field(key!("curve"), "tls.curve", Field::TlsCurve, SHORT);
+        self.field(key!("next_protocol"), "tls.next_protocol", Field::TlsNextProtocol, SHORT);
+        if let Some(resumed) = self.fields.value(Field::TlsResumed) {
+            self.json.truth(key!("resumed"), resumed == b"true");
+        }
         let client = self.json.open(r#""client":{"#);
         self.field(key!("server_name"), "tls.client.server_name", Field::TlsServerName, WORD);
+        self.field(key!("subject"), "tls.client.subject", Field::TlsClientSubject, WORD);
+        self.field(key!("issuer"), "tls.client.issuer", Field::TlsClientIssuer, WORD);
         self.json.close(client, b'}');
         self.json.close(tls, b'}');
     }

@@ -246,4 +246,38 @@ pub(super) const CASES: &[Case] = &[
     ("login_over_ssh", login_over_ssh),
     ("unread_line", unread_line),
     ("first_leg_of_a_dialogue", first_leg_of_a_dialogue),
+    ("balanced_request", balanced_request),
 ];
+
+fn balanced_request() -> EventBatch {
+    batch(b"a request over two proxies", |_, writer| {
+        set(
+            writer,
+            &[
+                (Field::ClientAddress, "203.0.113.81"),
+                (Field::TlsResumed, "true"),
+                (Field::TlsNextProtocol, "h2"),
+                (Field::TlsCurve, "X25519"),
+                (Field::TlsClientSubject, "CN=alice,O=Example"),
+                (Field::TlsClientIssuer, "CN=Example CA"),
+                (Field::TraceId, "4bf92f3577b34da6a3ce929d0e0e4736"),
+                (Field::SpanId, "00f067aa0ba902b7"),
+                (Field::UpstreamConnectTime, "0.001"),
+                (Field::UpstreamHeaderTime, "0.020"),
+                (Field::HaproxyFrontend, "fe"),
+                (Field::HaproxyBackend, "be"),
+                (Field::HaproxyServer, "srv1"),
+                (Field::HaproxyTermState, "SD--"),
+                (Field::HaproxyTq, "10"),
+                (Field::HaproxyTw, "0"),
+                (Field::HaproxyTc, "30"),
+                (Field::HaproxyTr, "69"),
+                (Field::HaproxyTa, "109"),
+                (Field::HaproxyRetries, "1"),
+            ],
+        );
+        writer.row.client = "203.0.113.81".parse().ok();
+        writer.row.module = Module::Haproxy;
+        writer.row.status = 200;
+    })
+}
