@@ -198,6 +198,11 @@ pub const FORMATS: &[FormatEntry] = &[
         help: "any other JSON: requests, log-ins and lines of programs, told by their keys",
         build: || Ok(Format::Fixed(&json::GENERAL)),
     },
+    FormatEntry {
+        name: "app",
+        help: "log-ins in any other log of an application: a time and a message, or key=value",
+        build: || Ok(Format::Fixed(&auth::app::FORMAT)),
+    },
 ];
 
 const COMMON: &str = r#"%h %l %u %t "%r" %>s %b"#;
@@ -339,6 +344,11 @@ impl Format {
             Self::Fixed(fixed) => fixed.captures,
             Self::W3c(w3c) => w3c.captures(),
         }
+    }
+
+    /// It is sure of no more than a time, so any format that reads a line whole knows better.
+    fn is_last_resort(&self) -> bool {
+        matches!(self, Self::Fixed(fixed) if fixed.captures <= 1)
     }
 
     /// The program family whose lines these are, and the name of the format in their events.
@@ -498,7 +508,8 @@ impl FormatSet {
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
         let primary = self.primary.parse(line, cx, out);
-        if self.others.is_empty() || (primary.is_ok() && !out.has(Field::Trailing)) {
+        let is_whole = !out.has(Field::Trailing) && !self.primary.is_last_resort();
+        if self.others.is_empty() || (primary.is_ok() && is_whole) {
             if primary.is_err() {
                 out.reset();
             }
@@ -560,7 +571,12 @@ pub fn directives_of(bytes: &[u8]) -> String {
 
 /// All formats but one, those first that read most.
 fn all_but(name: &str) -> Vec<Format> {
-    let others = FORMATS.iter().filter(|entry| entry.name != name);
+    // A client can write whole lines into nginx's error log, so a log-in found there proves
+    // nothing.
+    let is_forgeable = name == "nginx_error";
+    let others = FORMATS.iter().filter(|entry| {
+        entry.name != name && !(is_forgeable && matches!(entry.name, "auth" | "app"))
+    });
     let others = others.filter_map(|entry| (entry.build)().ok());
     // What lines tell belongs to the format of the file: no other listens to them.
     let mut others: Vec<Format> = others.filter(|one| !matches!(one, Format::W3c(_))).collect();

@@ -15,7 +15,8 @@ use crate::engine::time::TimeReader;
 pub struct Vote {
     /// The format.
     pub name: &'static str,
-    /// Mean over the lines: 1 for a line read whole, 0.5 with columns left over, 0 for a miss.
+    /// Mean over the lines: 1 for a line read whole, 0.5 with columns left over or by the last
+    /// resort, 0 for a miss.
     pub score: f64,
     captures: usize,
 }
@@ -52,7 +53,8 @@ fn vote_after(state: &str, sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
                     // Any line with `#` in front passes for one, and proves nothing.
                     continue;
                 }
-                sum += if out.has(Field::Trailing) { 0.5 } else { 1.0 };
+                let is_half = out.has(Field::Trailing) || format.is_last_resort();
+                sum += if is_half { 0.5 } else { 1.0 };
             }
             lines += 1;
             if lines as usize == SAMPLE_LINES {
