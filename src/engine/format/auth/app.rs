@@ -138,8 +138,7 @@ impl<'l> Head<'l> {
             let (before, behind) = (&text[..at], &text[at + length..]);
             // A bare number is a time where something says so.
             let is_number = !text[at..at + length].iter().any(|byte| matches!(byte, b':' | b'@'));
-            if is_number && !before.is_empty() && !before.ends_with(b"[") && !before.ends_with(b"=")
-            {
+            if is_number && !matches!(before, [] | [.., b'[' | b'=' | b'(']) {
                 continue;
             }
             if matches!(behind, [byte, ..] if byte.is_ascii_alphanumeric())
@@ -162,5 +161,121 @@ impl<'l> Head<'l> {
         let address = address_at(before).filter(|it| before[it.len..].iter().all(is_open));
         let is_access = before.ends_with(b"- [") && behind.starts_with(b"] \"");
         Self { logged, level, client: address.unwrap_or_default(), message, is_access }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::super::testing::{check, check_miss, mutated, read};
+    use super::*;
+
+    #[test]
+    fn a_log_in_is_read_in_any_envelope() {
+        for line in [
+            "2026-11-20 07:00:01,000 WARN [main] Login failed for user bob from 192.0.2.7",
+            "[20-Nov-2026 07:00:01 +0000]: Login failed for user bob from 192.0.2.7",
+            "[Nov 20 07:00:01] WARN: Login failed for user bob from 192.0.2.7",
+            r#"time="2026-11-20T07:00:01Z" level=warn msg="login failed" user=bob ip=192.0.2.7"#,
+            "<188>date=2026-11-20 time=07:00:01 level=warning action=login status=failed srcip=192.0.2.7 user=bob",
+            "192.0.2.7 2026-11-20 07:00:01 UTC [5] WARN login failed for user bob",
+            "type=USER_LOGIN msg=audit(1795158001.000:5): pid=1 msg='op=login acct=\"bob\" addr=192.0.2.7 level=WARN res=failed'",
+        ] {
+            check(
+                parse,
+                line,
+                &[
+                    ("time", "2026-11-20T07:00:01.000Z"),
+                    ("outcome", "failure"),
+                    ("client", "192.0.2.7"),
+                    ("user.name", "bob"),
+                    ("counted", "true"),
+                    ("module", "app"),
+                    ("kind", "Auth"),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn other_lines_keep_level_and_message() {
+        check(
+            parse,
+            "2026-11-20 07:00:01.5 [ERROR] disk is full",
+            &[
+                ("action", "auth_info"),
+                ("level", "error"),
+                ("message", "[ERROR] disk is full"),
+                ("outcome", "-"),
+                ("client", "-"),
+            ],
+        );
+        check(
+            parse,
+            r#"level=debug ts=2026-11-20T07:00:01Z msg="all is well" n=5"#,
+            &[("action", "auth_info"), ("level", "debug"), ("message", "all is well")],
+        );
+    }
+
+    #[test]
+    fn a_line_without_a_date_never_counts() {
+        let told = [("outcome", "failure"), ("client", "192.0.2.7"), ("counted", "false")];
+        check(parse, "WARNING: login failed for bob from 192.0.2.7", &told);
+        check(parse, "07:00:01.123 [main] WARN x.Y - login failed for bob from 192.0.2.7", &told);
+        check_miss(parse, "WARNING: login failed for bob", Miss::Shape);
+        check_miss(parse, "WARNING: all is well, 192.0.2.7", Miss::Shape);
+    }
+
+    #[test]
+    fn lines_of_other_formats_are_refused() {
+        for line in [
+            "",
+            "# Fields: x",
+            r#"{"time":"2026-11-20T07:00:01Z","msg":"login failed"}"#,
+            r#"192.0.2.7 - - [20/Nov/2026:07:00:01 +0000] "GET / HTTP/1.1" 200 5 extra"#,
+            r#"192.0.2.7 - - [20/Nov/2026:07:00:01 +0000] "-" 400 0"#,
+            "2026-11-20 07:00:01 192.0.2.1 GET / - 80 - 192.0.2.7 - 200 0 0 5",
+            "Nov 20 07:00:01 web1 sshd[5]: Failed password for bob from 192.0.2.7 port 5 ssh2",
+            "<38>1 2026-11-20T07:00:01Z web1 sshd 5 - - x",
+        ] {
+            check_miss(parse, line, Miss::Shape);
+        }
+    }
+
+    static VALID: &[&str] = &[
+        "2026-11-20 07:00:01,000 WARN [main] Login failed for user bob from 192.0.2.7",
+        "[2026-11-20 07:00:01] NOTICE[5] chan_sip.c: Registration from '\"1\" <sip:1@x>' failed for '192.0.2.7:5060' - Wrong password",
+        "time=\"2026-11-20T07:00:01Z\" level=warn msg=\"login failed\" user=bob remote_ip=192.0.2.7",
+        "Fri Nov 20 07:00:01 2026 [pid 2] [bob] FAIL LOGIN: Client \"2001:db8::7\"",
+        "2026-11-20 07:00:01 dovecot_login authenticator failed for (x) [192.0.2.7]:53: 535 Incorrect authentication data (set_id=bob)",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            start in "(2026-11-20 07:00:01 )?(login failed |from |user=)?",
+            rest in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut line = start.into_bytes();
+            line.extend(rest);
+            let _ = read(parse, &line);
+        }
+
+        #[test]
+        fn damaged_lines_are_read_or_refused(line in mutated(VALID)) {
+            let _ = read(parse, &line);
+        }
+
+        #[test]
+        fn no_name_moves_the_blame(name in "[a-z0-9 .:='\"\\[\\]()@-]{0,40}( from | ip=|, IP: |@)?(203\\.0\\.113\\.66)?[a-z '\"\\]:]{0,10}") {
+            let line = format!("2026-11-20 07:00:01 WARN login failed for user {name} from 192.0.2.7");
+            if let Ok(facts) = read(parse, line.as_bytes()) {
+                let is_counted = facts.get("counted").is_some_and(|counted| counted == "true");
+                let is_sure = facts["client_source"] != "ambiguous";
+                let client = facts.get("client").map(String::as_str);
+                prop_assert!(!(is_counted && is_sure) || client == Some("192.0.2.7"), "{line}\n{facts:?}");
+            }
+        }
     }
 }

@@ -63,6 +63,8 @@ enum Sense {
     /// `in` and `on`, which make a log-in of `logged`.
     In,
     Logged,
+    /// The key of a verdict: `res=failed`.
+    Result,
     Other,
 }
 
@@ -90,12 +92,16 @@ fn sense(word: &[u8]) -> Sense {
         | b"recognized" | b"registered" | b"such" | b"t" => Sense::Deed,
         b"in" | b"on" | b"into" => Sense::In,
         b"logged" | b"signed" => Sense::Logged,
+        b"res" | b"result" | b"outcome" | b"status" => Sense::Result,
         _ => Sense::Other,
     }
 }
 
 /// How many words a verdict may stand from the log-in that it is about.
 const REACH: usize = 10;
+
+/// The same for a verdict that has a key of its own.
+const FAR: usize = 40;
 
 /// What was heard so far: where the words of each sense stood last, and what they add up to.
 #[derive(Default)]
@@ -108,6 +114,7 @@ struct Hearing {
     success: Option<usize>,
     not: Option<usize>,
     logged: Option<usize>,
+    result: Option<usize>,
     /// Names were spoken of, so a failure may be about the name.
     has_name: bool,
     failed: Option<Reason>,
@@ -128,16 +135,22 @@ impl Hearing {
         match sense {
             Sense::Login | Sense::Password => self.login(at, word, sense == Sense::Password),
             Sense::Account => self.account(at),
-            Sense::Failure => self.failure(at),
+            Sense::Failure => self.failure(at, word),
+            Sense::Result => self.result = Some(at),
             Sense::Trouble if near(self.login, at, 1) => self.fail(Reason::BadCredentials),
             Sense::Missing => self.missing(at),
             Sense::Locked if near(self.account, at, 3) => self.fail(Reason::AccountLocked),
             Sense::Success => self.success(at),
             Sense::In if self.logged.is_some() && self.logged == at.checked_sub(1) => {
-                self.welcome |= !near(self.not, at, 3);
+                self.welcome |= !near(self.not, at, 3) && !near(self.failure, at, 4);
             }
             Sense::Not => self.not = Some(at),
-            Sense::Logged => self.logged = Some(at),
+            Sense::Logged => {
+                if near(self.failure, at, 4) {
+                    self.fail(Reason::BadCredentials);
+                }
+                self.logged = Some(at);
+            }
             _ => (),
         }
     }
@@ -170,20 +183,24 @@ impl Hearing {
     }
 
     fn account(&mut self, at: usize) {
-        if near(self.failure, at, 2) && self.login.is_none() {
+        if near(self.failure, at, 1) && self.login.is_none() {
             self.fail(Reason::BadCredentials);
         }
-        if near(self.missing, at, 2) {
+        if near(self.missing, at, 1) {
             self.fail(Reason::UnknownUser);
         }
         self.account = Some(at);
     }
 
-    fn failure(&mut self, at: usize) {
+    fn failure(&mut self, at: usize, word: &[u8]) {
         let log_ins = [self.login, self.password, self.logged];
+        // `op=login … res=failed`
+        let reach = if near(self.result, at, 1) { FAR } else { REACH };
         if near(self.password, at, 3) && !self.has_name {
             self.fail(Reason::WrongPassword);
-        } else if log_ins.iter().any(|place| near(*place, at, REACH)) {
+        } else if log_ins.iter().any(|place| near(*place, at, reach))
+            || (matches!(word, b"invalid" | b"incorrect" | b"wrong") && near(self.account, at, 2))
+        {
             self.fail(Reason::BadCredentials);
         }
         self.failure = Some(at);
@@ -198,7 +215,8 @@ impl Hearing {
     }
 
     fn success(&mut self, at: usize) {
-        let is_login = near(self.login, at, REACH);
+        let reach = if near(self.result, at, 1) { FAR } else { REACH };
+        let is_login = near(self.login, at, reach);
         if near(self.not, at, 2) {
             if is_login {
                 self.fail(Reason::BadCredentials);
@@ -305,7 +323,7 @@ pub(super) fn client(text: &[u8]) -> (Option<Address<'_>>, bool) {
         is_single = false;
         match (label, best) {
             // The last is what the program wrote, where the name before it holds the same words.
-            (Label::Client, _) => best = Some((label, address)),
+            (Label::Client, _) if !is_nobody(address.text) => best = Some((label, address)),
             (Label::None, None) => best = Some((label, address)),
             _ => (),
         }
@@ -349,6 +367,11 @@ fn addresses(text: &[u8]) -> impl Iterator<Item = (Label, Address<'_>)> {
         }
         None
     })
+}
+
+/// The address that a server listens on, and nobody comes from.
+fn is_nobody(address: &[u8]) -> bool {
+    matches!(address, b"0.0.0.0" | b"::")
 }
 
 /// `IP:192.0.2.7`: the colon ends a word.
@@ -424,9 +447,22 @@ pub(super) fn user(text: &[u8]) -> Option<&[u8]> {
     if let Some(user) = pairs(text).and_then(Pairs::user) {
         return Some(user);
     }
-    const LEADS: [&[u8]; 9] =
-        [b"username", b"user", b"account", b"login", b"for", b"as", b"principal", b"email", b"uid"];
-    for lead in LEADS {
+    const LEADS: [&str; 13] = [
+        "user name",
+        "username",
+        "loginname",
+        "users",
+        "user",
+        "account",
+        "acct",
+        "login",
+        "for",
+        "as",
+        "principal",
+        "email",
+        "uid",
+    ];
+    for lead in LEADS.map(str::as_bytes) {
         let mut at = 0;
         while let Some(end) = next_word(text, at, lead) {
             if let Some(user) = name_at(&text[end..], lead) {
@@ -511,51 +547,11 @@ fn bare_name(text: &[u8], may_stand_alone: bool) -> Option<&[u8]> {
 
 /// Words that follow `user` in a sentence and are no name.
 fn is_no_account(word: &[u8]) -> bool {
-    const WORDS: [&str; 42] = [
-        "not",
-        "was",
-        "has",
-        "is",
-        "name",
-        "or",
-        "and",
-        "the",
-        "account",
-        "does",
-        "doesn't",
-        "with",
-        "input",
-        "failed",
-        "login",
-        "tried",
-        "agent",
-        "from",
-        "password",
-        "id",
-        "attempt",
-        "authentication",
-        "user",
-        "username",
-        "null",
-        "none",
-        "unknown",
-        "in",
-        "to",
-        "error",
-        "denied",
-        "could",
-        "details",
-        "at",
-        "invalid",
-        "incorrect",
-        "wrong",
-        "bad",
-        "attempts",
-        "authenticator",
-        "failure",
-        "page",
-    ];
-    WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    const WORDS: &str = "not was has is name or and the account does doesn't with input failed login \
+        tried agent from password id attempt authentication user username null none \
+        unknown in to error denied could details at invalid incorrect wrong bad attempts \
+        authenticator failure page";
+    WORDS.split(' ').any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
         || word.iter().all(|byte| matches!(byte, b'-' | b'.' | b'*'))
 }
 
@@ -590,6 +586,9 @@ mod tests {
             "unsuccessful login attempt",
             "could not authenticate bob",
             "POST /login returned 401",
+            "token is invalid",
+            "op=login acct=bob exe=/usr/bin/x hostname=y terminal=z one two three four res=failed",
+            "user failed to logged in",
         ] {
             assert_eq!("failure", outcome(text), "{text}");
         }
@@ -609,6 +608,8 @@ mod tests {
             "user bob logged out",
             "server started",
             "request 403 for /index.html",
+            "verify fail for the sender",
+            "[user bob] unknown action admin",
             "error while loading the login page template file from disk",
         ] {
             assert_eq!("-", outcome(text), "{text}");
