@@ -372,6 +372,8 @@ pub struct FormatSet {
     wrapper: Option<Wrapper>,
     primary: Format,
     others: Vec<Format>,
+    /// Asked when nobody else reads a line, in whatever wrapper.
+    last: Option<Format>,
     /// The line inside a wrapper, where escapes had to be undone.
     scratch: Vec<u8>,
 }
@@ -388,7 +390,7 @@ impl FormatSet {
             wrapper = cut;
             name
         };
-        let (mut primary, others) = match base.split_once(':') {
+        let (mut primary, mut others) = match base.split_once(':') {
             Some(("auto", text)) => {
                 let name = unwrapped(text);
                 (Format::named(name)?, all_but(name))
@@ -401,7 +403,8 @@ impl FormatSet {
             *w3c = W3c::with_state(state_of(definition));
         }
         let definition = base.to_owned();
-        Ok(Self { definition, wrapper, primary, others, scratch: Vec::new() })
+        let last = others.pop_if(|format| format.is_last_resort());
+        Ok(Self { definition, wrapper, primary, others, last, scratch: Vec::new() })
     }
 
     /// The text that makes the same set again, with what its lines have told so far.
@@ -449,6 +452,24 @@ impl FormatSet {
 
     /// Reads one line; the row is reset after a miss.
     pub fn parse(
+        &mut self,
+        line: &[u8],
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Miss> {
+        let Err(miss) = self.parse_well(line, cx, out) else { return Ok(()) };
+        if let (None, Some(last)) = (self.wrapper, &mut self.last) {
+            out.reset();
+            if last.parse(line, cx, out).is_ok() {
+                return Ok(());
+            }
+        }
+        out.reset();
+        Err(miss)
+    }
+
+    /// Reads a line by any format but the last.
+    fn parse_well(
         &mut self,
         line: &[u8],
         cx: &mut Context<'_>,
@@ -569,7 +590,7 @@ pub fn directives_of(bytes: &[u8]) -> String {
     w3c.state().text().to_owned()
 }
 
-/// All formats but one, those first that read most.
+/// All formats but one, those first that read most, so that the last resort is the last.
 fn all_but(name: &str) -> Vec<Format> {
     // A client can write whole lines into nginx's error log, so a log-in found there proves
     // nothing.
