@@ -12,6 +12,7 @@ pub mod parse;
 pub mod redact;
 pub mod render;
 pub mod request;
+pub mod stamp;
 pub mod tally;
 pub mod text;
 pub mod time;

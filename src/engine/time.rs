@@ -193,14 +193,15 @@ impl TimeReader {
         let blank = rest.iter().position(|byte| *byte == b' ')?;
         let day = digits(&rest[..blank])?;
         let (seconds, rest) = clock(&rest[blank + 1..])?;
-        if !rest.is_empty() {
-            return None;
-        }
+        rest.is_empty().then(|| self.latest(month, day, seconds, 0))?
+    }
+
+    fn latest(&mut self, month: u32, day: u32, seconds: u32, nanos: u64) -> Option<Logged> {
         let latest = self.reference.plus_ms(86_400_000);
         let (this_year, _, _) = crate::units::civil_from_days((latest.secs() / 86_400) as i64);
         for year in [this_year, this_year - 1] {
             // 29 February is skipped in a year that has none.
-            let civil = Civil { year, month, day, seconds, nanos: 0 };
+            let civil = Civil { year, month, day, seconds, nanos };
             if let Some((time, zone)) = self.local(civil)
                 && time <= latest
             {
@@ -209,7 +210,7 @@ impl TimeReader {
         }
         // A leap day may lie up to eight years back.
         (2..=8).find_map(|back| {
-            self.local(Civil { year: this_year - back, month, day, seconds, nanos: 0 })
+            self.local(Civil { year: this_year - back, month, day, seconds, nanos })
         })
     }
 
@@ -251,6 +252,20 @@ impl TimeReader {
             seconds: time.hour() as u32 * 3600 + time.minute() as u32 * 60 + time.second() as u32,
             nanos: time.subsec_nanosecond() as u64,
         })
+    }
+
+    /// A moment from its parts, `zone` as ISO 8601 writes it or empty; without a year the one that
+    /// [`TimeReader::syslog`] takes.
+    pub fn parts(
+        &mut self,
+        (year, month, day): (Option<i64>, u32, u32),
+        (seconds, nanos): (u32, u64),
+        zone: &[u8],
+    ) -> Option<Logged> {
+        match year {
+            Some(year) => self.zoned(Civil { year, month, day, seconds, nanos }, zone),
+            None => self.latest(month, day, seconds, nanos),
+        }
     }
 
     fn zoned(&mut self, civil: Civil, zone: &[u8]) -> Option<Logged> {

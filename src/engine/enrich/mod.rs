@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::batch::{Action, AuthOutcome, Field, Grade, Kind, Level, Malformed, Writer};
+use super::batch::{
+    Action, AuthOutcome, ClientSource, Confidence, Field, Grade, Kind, Level, Malformed, Writer,
+};
 pub use agent::Agents;
 pub use login::{LoginPage, Logins};
 pub use networks::{Proxies, Standing, UnknownProxies, crawler};
@@ -46,11 +48,20 @@ impl Enricher {
     /// Completes the row that `out` holds open; `raw` is the text its spans point into. `agents`
     /// keeps what was learnt from the lines before.
     pub(super) fn enrich(&self, raw: &[u8], agents: &mut Agents, out: &mut Writer<'_>) {
+        // Where the text allows another reading, somebody may want another to be blamed.
+        if out.row.client_source == ClientSource::Ambiguous
+            && let Some(auth) = &mut out.row.auth
+        {
+            auth.counted = false;
+        }
         match out.row.kind {
             Kind::Access => self.request(raw, agents, out),
             Kind::Auth => {
-                // The daemon that checked the password says who was let in.
-                let success = out.row.auth.is_some_and(|auth| auth.outcome == AuthOutcome::Success);
+                // The daemon that checked the password says who was let in, where its wording is
+                // known.
+                let success = out.row.auth.is_some_and(|auth| {
+                    auth.outcome == AuthOutcome::Success && auth.confidence != Confidence::Low
+                });
                 let is_login = out.row.action == Action::Login;
                 out.row.grade = (success && is_login && out.has(Field::User)).then_some(Grade::A);
             }

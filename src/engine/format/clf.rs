@@ -2,8 +2,7 @@
 //! the status behind it, with columns of any number and order around them.
 //!
 //! Servers, hosters and administrators add columns: the site in front, the time it took behind, what
-//! the upstream did as `key=value`. This is the reader of last resort for lines that no format of the
-//! table reads whole. It holds on to what servers always write (`[time]`, the quotes, the status) and
+//! the upstream did as `key=value`. This reads the lines that no format of the table reads whole. It holds on to what servers always write (`[time]`, the quotes, the status) and
 //! takes each other column for what its form and place say; a column it cannot name is kept aside.
 //!
 //! Texts of clients stand in quotes, or last in front of the time (the user), or at the end (an agent
@@ -18,7 +17,7 @@ use super::capture::{
     Applier, Capture, Escape, TimeForm, Unit, duration, is_decimal, is_site, status,
 };
 use super::columns::{Columns, find_quote};
-use super::{Context, FixedFormat, Miss};
+use super::{Context, FAMILY, FixedFormat, Miss};
 
 use self::forms::{
     agent_without_quotes, is_cache_verdict, is_cipher, is_hops, is_identifier, is_referrer,
@@ -31,7 +30,7 @@ use crate::engine::time::{Logged, TimeReader};
 
 /// The format; its parser is [`parse`]. Without captures to its name it is asked last.
 pub(super) const FORMAT: FixedFormat =
-    FixedFormat { name: NAME, module: Module::Nginx, captures: 0, parse };
+    FixedFormat { name: NAME, module: Module::Nginx, captures: FAMILY, parse };
 
 const NAME: &str = "clf";
 

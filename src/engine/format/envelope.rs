@@ -55,7 +55,7 @@ impl<'l> Envelope<'l> {
             tag_service: None,
             message: rest,
         };
-        envelope.tagged(rest);
+        envelope.tagged(rest, is_iso);
         // Many programs begin their lines with an ISO time; what makes it syslog is the tag.
         if is_iso && envelope.program.is_empty() {
             return Err(Miss::Shape);
@@ -84,10 +84,11 @@ impl<'l> Envelope<'l> {
     }
 
     /// Reads `host tag: message`, and what daemons make of it.
-    fn tagged(&mut self, rest: &'l [u8]) {
+    fn tagged(&mut self, rest: &'l [u8], is_iso: bool) {
         let (first, after) = word(rest);
-        // metalog: `[sshd] message`.
-        if let Some(inner) = first.strip_prefix(b"[")
+        // metalog: `[sshd] message`. Behind an ISO time it is the column of some application.
+        if !is_iso
+            && let Some(inner) = first.strip_prefix(b"[")
             && let Some(program) = inner.strip_suffix(b"]").or_else(|| inner.strip_suffix(b"]:"))
             && is_program(program)
         {
@@ -114,26 +115,48 @@ impl<'l> Envelope<'l> {
         }
     }
 
-    /// Reads `prog[5]:`, `prog:` or `prog(pam_unix)[5]:`.
-    fn tag(&mut self, tag: &'l [u8]) -> bool {
-        let Some(tag) = tag.strip_suffix(b":") else { return false };
+    fn tag(&mut self, word: &'l [u8]) -> bool {
+        let Some(tag) = Tag::read(word) else { return false };
+        (self.program, self.pid, self.tag_service) = (tag.program, tag.pid, tag.service);
+        true
+    }
+}
+
+/// What a program calls itself in front of its message.
+struct Tag<'l> {
+    program: &'l [u8],
+    pid: &'l [u8],
+    service: Option<&'l [u8]>,
+}
+
+impl<'l> Tag<'l> {
+    /// Reads `prog[5]:`, `prog:`, `prog(pam_unix)[5]:`, and `prog[5]` of programs that put something
+    /// else before the colon.
+    fn read(word: &'l [u8]) -> Option<Self> {
+        let has_pid = word.ends_with(b"]") && word.iter().any(u8::is_ascii_digit);
+        let tag = word.strip_suffix(b":").or_else(|| has_pid.then_some(word))?;
         let (name, pid) = match tag.strip_suffix(b"]").and_then(|tag| cut(tag, b"[")) {
             Some((name, pid)) => (name, pid),
             None => (tag, &b""[..]),
         };
-        let (name, service) = match name.strip_suffix(b")").and_then(|name| cut(name, b"(")) {
+        let (program, service) = match name.strip_suffix(b")").and_then(|name| cut(name, b"(")) {
             Some((name, service)) => (name, Some(service)),
             None => (name, None),
         };
-        if !is_program(name) {
-            return false;
-        }
-        if pid.iter().all(u8::is_ascii_digit) {
-            self.pid = pid;
-        }
-        (self.program, self.tag_service) = (name, service);
-        true
+        let pid = if pid.iter().all(u8::is_ascii_digit) { pid } else { b"" };
+        is_program(program).then_some(Self { program, pid, service })
     }
+}
+
+/// The program, its process id and its message, where `text` is `[host ]prog[5]: message`.
+pub(super) fn tag(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (first, after) = word(text);
+    if let Some(tag) = Tag::read(first) {
+        return Some((tag.program, tag.pid, after));
+    }
+    let (second, after) = word(after);
+    let tag = Tag::read(second).filter(|tag| is_host_name(first) && !tag.pid.is_empty())?;
+    Some((tag.program, tag.pid, after))
 }
 
 fn is_program(name: &[u8]) -> bool {

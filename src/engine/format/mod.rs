@@ -277,6 +277,11 @@ pub const FORMATS: &[FormatEntry] = &[
         help: "any other JSON: requests, log-ins and lines of programs, told by their keys",
         build: || Ok(Format::Fixed(&json::GENERAL)),
     },
+    FormatEntry {
+        name: "app",
+        help: "log-ins in any other log of an application: a time and a message, or key=value",
+        build: || Ok(Format::Fixed(&auth::app::FORMAT)),
+    },
 ];
 
 const COMMON: &str = r#"%h %l %u %t "%r" %>s %b"#;
@@ -319,11 +324,17 @@ pub struct FixedFormat {
     pub(super) name: &'static str,
     /// The program family whose lines these are.
     pub(super) module: Module,
-    /// How many fields it can read, to be weighed against other formats that read a line too. One
-    /// that reads whole families of formats has 0: it gets the lines that no other reads whole.
+    /// How many fields it can read, to be weighed against other formats that read a line too; or
+    /// [`FAMILY`], or [`LAST_RESORT`].
     pub(super) captures: usize,
     pub(super) parse: ParseLine,
 }
+
+/// The weight of a reader of whole families of formats: it gets the lines that no other reads whole.
+pub(super) const FAMILY: usize = 1;
+
+/// The weight of a reader that is sure of a time at most: it gets what nobody else reads at all.
+pub(super) const LAST_RESORT: usize = 0;
 
 /// Reads one line into the open row, or says why it cannot.
 pub(super) type ParseLine = fn(&[u8], &mut Context<'_>, &mut Writer<'_>) -> Result<(), Miss>;
@@ -398,6 +409,11 @@ impl Format {
         }
     }
 
+    /// It is sure of no more than a time, so any format that reads a line whole knows better.
+    fn is_last_resort(&self) -> bool {
+        matches!(self, Self::Fixed(fixed) if fixed.captures == LAST_RESORT)
+    }
+
     /// The program family whose lines these are, and the name of the format in their events.
     fn identity(&self) -> (Module, &'static str) {
         match self {
@@ -419,6 +435,8 @@ pub struct FormatSet {
     wrapper: Option<Wrapper>,
     primary: Format,
     others: Vec<Format>,
+    /// Asked when nobody else reads a line, in whatever wrapper.
+    last: Option<Format>,
     /// The line inside a wrapper, where escapes had to be undone.
     scratch: Vec<u8>,
 }
@@ -435,7 +453,7 @@ impl FormatSet {
             wrapper = cut;
             name
         };
-        let (mut primary, others) = match base.split_once(':') {
+        let (mut primary, mut others) = match base.split_once(':') {
             Some(("auto", text)) => {
                 let name = unwrapped(text);
                 (Format::named(name)?, all_but(name))
@@ -448,7 +466,8 @@ impl FormatSet {
             *w3c = W3c::with_state(state_of(definition));
         }
         let definition = base.to_owned();
-        Ok(Self { definition, wrapper, primary, others, scratch: Vec::new() })
+        let last = others.pop_if(|format| format.is_last_resort());
+        Ok(Self { definition, wrapper, primary, others, last, scratch: Vec::new() })
     }
 
     /// The text that makes the same set again, with what its lines have told so far.
@@ -496,6 +515,24 @@ impl FormatSet {
 
     /// Reads one line; the row is reset after a miss.
     pub fn parse(
+        &mut self,
+        line: &[u8],
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Miss> {
+        let Err(miss) = self.parse_well(line, cx, out) else { return Ok(()) };
+        if let (None, Some(last)) = (self.wrapper, &mut self.last) {
+            out.reset();
+            if last.parse(line, cx, out).is_ok() {
+                return Ok(());
+            }
+        }
+        out.reset();
+        Err(miss)
+    }
+
+    /// Reads a line by any format but the last.
+    fn parse_well(
         &mut self,
         line: &[u8],
         cx: &mut Context<'_>,
@@ -555,7 +592,8 @@ impl FormatSet {
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
         let primary = self.primary.parse(line, cx, out);
-        if self.others.is_empty() || (primary.is_ok() && !out.has(Field::Trailing)) {
+        let is_whole = !out.has(Field::Trailing) && !self.primary.is_last_resort();
+        if self.others.is_empty() || (primary.is_ok() && is_whole) {
             if primary.is_err() {
                 out.reset();
             }
@@ -582,9 +620,14 @@ impl FormatSet {
     }
 }
 
-/// All formats but one, those first that read most.
+/// All formats but one, those first that read most, so that the last resort is the last.
 fn all_but(name: &str) -> Vec<Format> {
-    let others = FORMATS.iter().filter(|entry| entry.name != name);
+    // A client can write whole lines into nginx's error log, so a log-in found there proves
+    // nothing.
+    let is_forgeable = name == "nginx_error";
+    let others = FORMATS.iter().filter(|entry| {
+        entry.name != name && !(is_forgeable && matches!(entry.name, "auth" | "app"))
+    });
     let others = others.filter_map(|entry| (entry.build)().ok());
     // What lines tell belongs to the format of the file: no other listens to them.
     let mut others: Vec<Format> = others.filter(|one| !matches!(one, Format::W3c(_))).collect();

@@ -3,10 +3,11 @@
 //! Where lines are wrapped, the lines inside are voted on; a wrapper wins only where more is read
 //! with it than without.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::wrapper::Wrapper;
-use super::{Context, FORMATS, Format, W3c, directives_of, w3c};
+use super::{Context, FAMILY, FORMATS, Format, W3c, directives_of, w3c};
 use crate::engine::batch::{Action, EventBatch, Field};
 use crate::engine::time::TimeReader;
 
@@ -15,7 +16,8 @@ use crate::engine::time::TimeReader;
 pub struct Vote {
     /// The format.
     pub name: &'static str,
-    /// Mean over the lines: 1 for a line read whole, 0.5 with columns left over, 0 for a miss.
+    /// Mean over the lines: 1 for a line read whole, 0.5 with columns left over or by the last
+    /// resort, 0 for a miss.
     pub score: f64,
     /// Fields that it can read: of equal scores the higher one wins.
     pub captures: usize,
@@ -43,7 +45,7 @@ fn vote_after(state: &str, sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
         lines.filter(|line| !line.trim_ascii().is_empty()).take(SAMPLE_LINES).collect();
     let formats = FORMATS.iter().filter_map(|entry| Some((entry.name, (entry.build)().ok()?)));
     let mut formats: Vec<(&'static str, Format)> = formats.collect();
-    formats.sort_by_key(|(_, format)| format.captures() == 0);
+    formats.sort_by_key(|(_, format)| Reverse(format.captures().min(FAMILY + 1)));
     let mut is_read_whole = [false; SAMPLE_LINES];
     let mut cx = Context { times };
     let mut votes: Vec<Vote> = Vec::with_capacity(formats.len());
@@ -55,7 +57,7 @@ fn vote_after(state: &str, sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
         let (mut count, mut sum) = (0u32, 0f64);
         for (line, is_whole) in lines.iter().zip(&mut is_read_whole) {
             count += 1;
-            if captures == 0 && *is_whole {
+            if captures <= FAMILY && *is_whole {
                 continue;
             }
             out.reset();
@@ -65,7 +67,7 @@ fn vote_after(state: &str, sample: &[u8], times: &mut TimeReader) -> Vec<Vote> {
                     count -= 1;
                     continue;
                 }
-                let whole = !out.has(Field::Trailing);
+                let whole = !out.has(Field::Trailing) && !format.is_last_resort();
                 sum += if whole { 1.0 } else { 0.5 };
                 *is_whole |= whole;
             }

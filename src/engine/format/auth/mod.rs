@@ -8,10 +8,16 @@
 //! around it, from the end of the message where the daemon writes last, and where more than one
 //! reading is left the client is marked as ambiguous.
 
+pub(super) mod app;
+mod columns;
+mod grammar;
+mod pairs;
 mod pam;
 mod peer;
+mod phrases;
 mod privilege;
 mod service;
+mod shapes;
 mod sshd;
 
 use memchr::memmem;
@@ -113,7 +119,18 @@ pub(super) fn is_web_server(program: &[u8], name: &[u8]) -> bool {
         .is_some_and(|rest| matches!(rest, [] | [b'/' | b'-' | b'_' | b'@', ..]))
 }
 
-/// Hands the message to whoever knows it.
+/// Programs that say about log-ins only what is known here.
+const KNOWN: [&[u8]; 4] = [b"sshd", b"sudo", b"su", b"doas"];
+
+/// Programs whose other lines may name a client, and say `failed` and `user` of other things.
+const OTHERS: [&[u8]; 8] =
+    [b"postfix", b"dovecot", b"systemd", b"kernel", b"cron", b"CRON", b"named", b"amavis"];
+
+/// Reads what a message says about a log-in: the program is empty where it is not known, and
+/// `tag_service` is the PAM module of an old syslog tag.
+///
+/// Whoever knows the wording reads it; else its words decide, with low confidence, if the line
+/// names a client or the caller has set one before.
 pub(super) fn message(
     program: &[u8],
     tag_service: Option<&[u8]>,
@@ -124,16 +141,69 @@ pub(super) fn message(
     if let Some(count) = count {
         set_count(count, out);
     }
-    if pam::parse(program, tag_service, text, out) {
+    if known(program, tag_service, text, out) || KNOWN.contains(&program) {
         return;
+    }
+    if program.is_empty() {
+        return in_columns(text, out);
+    }
+    if OTHERS.iter().any(|other| program.starts_with(other)) {
+        phrases::inform(text, out);
+    } else {
+        phrases::parse(text, out);
+    }
+}
+
+/// Reads a message by the wording of its program; false where it is none of those known.
+pub(super) fn known(
+    program: &[u8],
+    tag_service: Option<&[u8]>,
+    text: &[u8],
+    out: &mut Writer<'_>,
+) -> bool {
+    if pam::parse(program, tag_service, text, out) {
+        return true;
     }
     if program.starts_with(b"sshd") {
         sshd::parse(program, text, out);
-    } else if matches!(program, b"sudo" | b"su" | b"doas") {
-        privilege::parse(program, text, out);
-    } else {
-        service::parse(program, text, out);
+        return true;
     }
+    if matches!(program, b"sudo" | b"su" | b"doas" | b"pkexec") {
+        privilege::parse(program, text, out);
+        return true;
+    }
+    service::parse(program, text, out) || shapes::parse(program, text, out)
+}
+
+/// Columns taken off the front of a message before it is taken as it is.
+const COLUMNS: usize = 8;
+
+/// Reads the message of a program that is not named, with what loggers put before it: levels,
+/// threads, classes, `program[5]:`.
+fn in_columns(text: &[u8], out: &mut Writer<'_>) {
+    let mut rest = text.trim_ascii();
+    for _ in 0..COLUMNS {
+        if pam::parse(b"", None, rest, out)
+            || service::parse(b"", rest, out)
+            || shapes::parse_unnamed(rest, out)
+        {
+            return;
+        }
+        if let Some((program, pid, message)) = super::envelope::tag(rest)
+            && known(program, None, message, out)
+        {
+            out.set(Field::Process, program);
+            if !pid.is_empty() {
+                out.set(Field::Pid, pid);
+            }
+            return;
+        }
+        match columns::skip(rest) {
+            Some(after) => rest = after,
+            None => break,
+        }
+    }
+    phrases::parse(text, out);
 }
 
 /// `message repeated 5 times: [ text]`, as rsyslog folds equal lines: the text and the number.

@@ -3,6 +3,7 @@
 
 use memchr::memmem;
 
+use super::grammar::{Part, parts, read};
 use super::peer::Peer;
 use super::{Verdict, contains, cut, set_count, set_user};
 use crate::engine::batch::{Action, AuthMethod, ClientSource, Field, Reason, Writer};
@@ -52,6 +53,10 @@ fn split<'t>(
     }
     if let Some(rest) = text.strip_prefix(b"(pam_unix) ") {
         return Some((b"pam_unix", program, rest));
+    }
+    // Some programs pass on what the module says without its name.
+    if text.starts_with(b"authentication failure; logname=") {
+        return Some((b"pam_unix", program, text));
     }
     if !text.starts_with(b"pam_") {
         return None;
@@ -145,7 +150,34 @@ fn account(text: &[u8], out: &mut Writer<'_>) {
         Verdict::uncounted(Reason::NotAllowed, AuthMethod::Pam).set(Action::Login, out);
     } else if let Some(user) = text.strip_prefix(b"password changed for ") {
         set_user(user, out);
+    } else if let Some((user, reason)) = directory(text) {
+        // The program behind the module counts.
+        set_user(user, out);
+        Verdict::uncounted(reason, AuthMethod::Pam).set(Action::Login, out);
     }
+}
+
+/// What modules that ask a directory say about an account: `pam_sss`, `pam_winbind`, `pam_ldap`.
+fn directory(text: &[u8]) -> Option<(&[u8], Reason)> {
+    const SHAPES: [(&[Part], Reason); 6] = [
+        (
+            parts!("received for user " user ": " number " (Authentication failure)"),
+            Reason::BadCredentials,
+        ),
+        (
+            parts!("received for user " user ": " number " (User not known to the underlying authentication module)"),
+            Reason::UnknownUser,
+        ),
+        (parts!("received for user " user ": " number " (Permission denied)"), Reason::NotAllowed),
+        (parts!("user '" user "' denied access (" own), Reason::BadCredentials),
+        (
+            parts!("error trying to bind as user \"" user "\" (Invalid credentials)"),
+            Reason::WrongPassword,
+        ),
+        (parts!("Authentication failure; user=" user), Reason::BadCredentials),
+    ];
+    let found = SHAPES.iter().find_map(|(shape, reason)| Some((read(shape, text)?, *reason)));
+    found.and_then(|(reading, reason)| Some((reading.user?, reason)))
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
-//! sudo, su and doas: who became whom, and who was refused.
+//! sudo, su, doas and pkexec: who became whom, and who was refused.
 
+use super::grammar::{Part, parts, read};
 use super::{Verdict, cut, cut_last, set_count, set_user};
 use crate::engine::batch::{Action, AuthMethod, Field, Reason, Writer};
 
 /// Reads one message; what is not known stays as it is.
 pub(super) fn parse(program: &[u8], text: &[u8], out: &mut Writer<'_>) {
-    let known = if program == b"su" { su(text, out) } else { sudo(text, out) };
+    let known = match program {
+        b"su" => su(text, out),
+        b"doas" | b"pkexec" => runner(text, out),
+        _ => sudo(text, out),
+    };
     if known {
         out.set(Field::Service, program);
     }
@@ -44,6 +49,41 @@ fn verdict(complaint: &[u8], out: &mut Writer<'_>) -> Verdict {
     }
     // `user NOT in sudoers`, `command not allowed`, `a password is required`: no guess was made.
     Verdict::uncounted(Reason::NotAllowed, AuthMethod::Sudo)
+}
+
+/// doas and pkexec.
+fn runner(text: &[u8], out: &mut Writer<'_>) -> bool {
+    const DOAS: Verdict = Verdict::success(AuthMethod::Sudo);
+    const WRONG: Verdict = Verdict::failure(Reason::WrongPassword, AuthMethod::Sudo);
+    const REFUSED: Verdict = Verdict::uncounted(Reason::NotAllowed, AuthMethod::Sudo);
+    // The target stands behind what the user typed only for doas, whose commands are quoted by
+    // nothing, so it is not taken from there.
+    const SHAPES: [(&[Part], Verdict); 7] = [
+        (parts!("failed auth for " user), WRONG),
+        (parts!("failed password for " user), WRONG),
+        (parts!("failed command for " word ": " free), REFUSED),
+        (parts!("command not permitted for " word ": " free), REFUSED),
+        (parts!(word " ran command " free), DOAS),
+        (parts!(word ": Executing command [USER=" free), DOAS),
+        (
+            parts!(word ": Error executing command as another user: Not authorized [USER=" free),
+            REFUSED,
+        ),
+    ];
+    let found = SHAPES.iter().find_map(|(shape, verdict)| Some((read(shape, text)?, verdict)));
+    let Some((reading, verdict)) = found else { return false };
+    // A user of these is an account of the system: one word.
+    let named = [&b"command for "[..], b"permitted for "].iter().find_map(|lead| cut(text, lead));
+    let rest = named.map_or(text, |(_, rest)| rest);
+    let word = rest.iter().position(|byte| matches!(byte, b' ' | b':')).unwrap_or(rest.len());
+    set_user(reading.user.unwrap_or(&rest[..word]), out);
+    if let Some((_, target)) = cut(text, b" [USER=")
+        && let Some((target, _)) = cut(target, b"]")
+    {
+        out.set(Field::TargetUser, target);
+    }
+    verdict.set(Action::PrivilegeElevation, out);
+    true
 }
 
 /// su speaks differently on each system.

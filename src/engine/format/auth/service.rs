@@ -1,124 +1,127 @@
-//! Log-ins of programs other than sshd that log to syslog: mail and file servers, web
-//! applications, and the system's own accounts.
-//!
-//! One row of [`SHAPES`] reads messages that end in the client; the others have a function each.
+//! Log-ins in messages that one wording cannot describe: mail servers that put the address in the
+//! middle, and the system's own accounts.
 
 use memchr::memmem;
 
+use super::grammar::{Part, Reading, address_at, parts, read};
 use super::peer::Peer;
-use super::{Verdict, cut, cut_last, set_user};
-use crate::engine::address::{parse_ip, split_last_port};
+use super::{Verdict, contains, cut, cut_last, set_user};
+use crate::engine::address::parse_ip;
 use crate::engine::batch::{Action, AuthMethod, ClientSource, Field, Reason, Writer};
 
-/// A message of the shape `<start><user> from <client>`.
-struct Shape {
-    /// What the name of the program begins with.
-    program: &'static [u8],
-    start: &'static [u8],
-    verdict: Verdict,
-}
-
-const fn shape(program: &'static [u8], start: &'static [u8], verdict: Verdict) -> Shape {
-    Shape { program, start, verdict }
-}
-
 const WELCOME: Verdict = Verdict::success(AuthMethod::Form);
-const WRONG: Verdict = Verdict::failure(Reason::WrongPassword, AuthMethod::Form);
 const BAD: Verdict = Verdict::failure(Reason::BadCredentials, AuthMethod::Form);
-const UNKNOWN: Verdict = Verdict::failure(Reason::UnknownUser, AuthMethod::Form);
-const REFUSED: Verdict = Verdict::failure(Reason::Policy, AuthMethod::Form);
-const SSH_WELCOME: Verdict = Verdict::success(AuthMethod::Password);
-const SSH_KEY: Verdict = Verdict::success(AuthMethod::PublicKey);
-const SSH_WRONG: Verdict = Verdict::failure(Reason::WrongPassword, AuthMethod::Password);
-const SSH_UNKNOWN: Verdict = Verdict::failure(Reason::UnknownUser, AuthMethod::Password);
 
-const SHAPES: &[Shape] = &[
-    shape(b"wordpress", b"Accepted password for ", WELCOME),
-    shape(b"wordpress", b"Authentication failure for ", WRONG),
-    shape(b"wordpress", b"Authentication attempt for unknown user ", UNKNOWN),
-    shape(b"wordpress", b"XML-RPC authentication failure for ", WRONG),
-    shape(b"wordpress", b"XML-RPC authentication attempt for unknown user ", UNKNOWN),
-    shape(b"wordpress", b"Blocked authentication attempt for ", REFUSED),
-    shape(b"phpMyAdmin", b"user denied: ", BAD),
-    shape(b"phpMyAdmin", b"user authenticated: ", WELCOME),
-    shape(b"dropbear", b"Bad password attempt for ", SSH_WRONG),
-    shape(b"dropbear", b"Bad PAM password attempt for ", SSH_WRONG),
-    shape(b"dropbear", b"Login attempt for nonexistent user", SSH_UNKNOWN),
-    shape(b"dropbear", b"Password auth succeeded for ", SSH_WELCOME),
-    shape(b"dropbear", b"PAM password auth succeeded for ", SSH_WELCOME),
-    shape(b"dropbear", b"Pubkey auth succeeded for ", SSH_KEY),
-];
-
-/// Reads one message; what is not known stays as it is.
-pub(super) fn parse(program: &[u8], text: &[u8], out: &mut Writer<'_>) {
-    let known = if program.starts_with(b"dovecot") {
-        dovecot(text, out)
+/// Reads one message; false where it is of no program known here, or says nothing.
+pub(super) fn parse(program: &[u8], text: &[u8], out: &mut Writer<'_>) -> bool {
+    let known = if is_dovecot(program) {
+        dovecot(program, text, out)
     } else if program.starts_with(b"postfix") {
         postfix(text, out)
-    } else if program.starts_with(b"proftpd") {
-        proftpd(text, out)
-    } else if program.starts_with(b"roundcube") {
+    } else if program.is_empty() || program.starts_with(b"roundcube") {
         roundcube(text, out)
     } else {
-        ends_in_client(program, text, out)
+        accounts(program, text, out)
     };
-    if known {
-        if !out.has(Field::Service) {
-            out.set(Field::Service, program);
-        }
-    } else {
-        accounts(program, text, out);
+    if known && !program.is_empty() && !out.has(Field::Service) {
+        out.set(Field::Service, program);
     }
+    known
 }
 
-fn ends_in_client(program: &[u8], text: &[u8], out: &mut Writer<'_>) -> bool {
-    let found = SHAPES.iter().find_map(|shape| {
-        let rest = text.strip_prefix(shape.start)?;
-        program.starts_with(shape.program).then_some((shape, rest))
-    });
-    let Some((shape, rest)) = found else { return false };
-    let Some((user, client)) = cut_last(rest, b"from ") else { return false };
-    let (address, _) = split_last_port(client.trim_ascii());
-    if parse_ip(address).is_none() {
-        return false;
-    }
-    // `'bob'`, `bob (mysql-denied)`, `bob with key …`: what the program adds is not the name.
-    let user = user.trim_ascii();
-    let user = match user.strip_prefix(b"'") {
-        Some(quoted) => cut_last(quoted, b"'").map_or(quoted, |(user, _)| user),
-        None if user.ends_with(b")") => cut_last(user, b" (").map_or(user, |(user, _)| user),
-        None => user,
-    };
-    set_user(user, out);
-    Peer { address, port: b"" }.set(out);
-    shape.verdict.set(Action::Login, out);
-    true
+/// `dovecot`, and its processes where each logs under its own name.
+fn is_dovecot(program: &[u8]) -> bool {
+    program.starts_with(b"dovecot")
+        || program.ends_with(b"-login")
+        || matches!(program, b"auth" | b"auth-worker")
 }
 
-/// `imap-login: Disconnected (auth failed, …): user=<bob>, method=PLAIN, rip=192.0.2.7, lip=…`
-/// and `imap-login: Login: user=<bob>, …`.
-fn dovecot(text: &[u8], out: &mut Writer<'_>) -> bool {
-    let Some((service, rest)) = cut(text, b": ") else { return false };
-    if !service.ends_with(b"-login") {
-        return false;
-    }
+/// `imap-login: Disconnected (auth failed, …): user=<bob>, method=PLAIN, rip=192.0.2.7, lip=…`,
+/// `imap-login: Login: user=<bob>, …` and `auth-worker(5): pam(bob,192.0.2.7): unknown user`.
+fn dovecot(program: &[u8], text: &[u8], out: &mut Writer<'_>) -> bool {
+    let (service, rest) = match cut(text, b": ") {
+        Some((service, rest)) if service.ends_with(b"-login") => (service, rest),
+        _ if program.ends_with(b"-login") => (program, text),
+        _ => return dovecot_worker(text, out),
+    };
     // The daemon writes addresses behind the name, so the last ones are its own.
-    let Some((head, tail)) = cut_last(rest, b", rip=") else { return false };
+    let Some((head, tail)) = cut_last(rest, b", rip=").or_else(|| cut_last(rest, b": rip=")) else {
+        return false;
+    };
     let address = cut(tail, b",").map_or(tail, |(address, _)| address);
     Peer { address, port: b"" }.set(out);
     out.set(Field::Service, service);
-    let Some((verb, user)) = cut(head, b"user=<") else { return true };
+    let (verb, user) = cut(head, b"user=<").unwrap_or((head, b""));
     let user = cut_last(user, b">").map_or(user, |(user, _)| user);
     if !user.is_empty() {
         out.set(Field::User, user);
     }
+    let verb = verb.strip_prefix(b"Info: ").unwrap_or(verb);
     if verb.starts_with(b"Login: ") {
         Verdict::success(AuthMethod::Password).set(Action::Login, out);
-    } else if super::contains(verb, b"auth failed") {
-        // No line of its own exists for each attempt, so this one counts.
+    } else if contains(verb, b"auth failed") {
+        // No line of its own is sure to exist for each attempt, so this one counts.
         Verdict::failure(Reason::BadCredentials, AuthMethod::Password).set(Action::Login, out);
+    } else if contains(verb, b"(tried to use dis") {
+        // A password without encryption, or a method that is off: nothing was tried.
+        Verdict::uncounted(Reason::Policy, AuthMethod::Password).set(Action::Login, out);
+    } else {
+        out.row.action = Action::PreauthDisconnect;
     }
     true
+}
+
+/// What the process that asks the database says; the login process tells the end, and counts.
+fn dovecot_worker(text: &[u8], out: &mut Writer<'_>) -> bool {
+    const COMPLAINTS: [(&[u8], Reason); 8] = [
+        (b"unknown user", Reason::UnknownUser),
+        (b"User not known", Reason::UnknownUser),
+        (b"assword mismatch", Reason::WrongPassword),
+        (b"pam_authenticate() failed", Reason::BadCredentials),
+        (b"nvalid credentials", Reason::BadCredentials),
+        (b"disabled", Reason::NotAllowed),
+        (b"expired", Reason::NotAllowed),
+        (b"Permission denied", Reason::NotAllowed),
+    ];
+    let shapes: [&[Part]; 4] = [
+        parts!(own "(" user "," client "): " free),
+        parts!(own "(" user "," client ",): " free),
+        parts!(own "(" user "," client "," word "): " free),
+        parts!(own "(" user "," client "," word ")<" word ">: " free),
+    ];
+    let text = without_process(text);
+    let Some(Reading { user: Some(user), client: Some(client), is_sure }) =
+        shapes.iter().find_map(|shape| read(shape, text))
+    else {
+        return false;
+    };
+    // The complaint stands behind the address; before it stands what the client sent.
+    let end = (client.text.as_ptr() as usize - text.as_ptr() as usize) + client.text.len();
+    let complaint = COMPLAINTS.iter().find(|(words, _)| contains(&text[end..], words));
+    Peer { address: client.text, port: client.port }.set(out);
+    set_user(user, out);
+    if !is_sure {
+        out.row.client_source = ClientSource::Ambiguous;
+    }
+    if let Some((_, reason)) = complaint {
+        Verdict::uncounted(*reason, AuthMethod::Password).set(Action::Login, out);
+    }
+    true
+}
+
+/// Takes `auth-worker(5): `, `conn unix:auth-worker (pid=5,uid=97): ` and levels off the front: what
+/// holds no address before its colon.
+fn without_process(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    for _ in 0..4 {
+        let Some((head, after)) = cut(rest, b": ") else { break };
+        let mut commas = memchr::memchr_iter(b',', head);
+        if commas.any(|comma| address_at(&head[comma + 1..]).is_some()) {
+            break;
+        }
+        rest = after;
+    }
+    rest
 }
 
 /// `warning: mail.example.org[192.0.2.7]: SASL LOGIN authentication failed: …`, and any other
@@ -132,7 +135,7 @@ fn postfix(text: &[u8], out: &mut Writer<'_>) -> bool {
         return false;
     }
     let sasl = head.strip_prefix(b"warning: ").filter(|name| !name.contains(&b' '));
-    if sasl.is_none() && !super::contains(head, b"from ") {
+    if sasl.is_none() && !contains(head, b"from ") {
         return false;
     }
     Peer { address, port: b"" }.set(out);
@@ -187,25 +190,8 @@ fn roundcube(text: &[u8], out: &mut Writer<'_>) -> bool {
     true
 }
 
-/// `web1 (client.example.org[192.0.2.7]) - USER bob (Login failed): Incorrect password`.
-fn proftpd(text: &[u8], out: &mut Writer<'_>) -> bool {
-    let Some((peer, rest)) = cut(text, b"]) - USER ") else { return false };
-    let Some((_, address)) = cut_last(peer, b"[") else { return false };
-    let ends: [(&[u8], Verdict); 3] = [
-        (b" (Login failed): ", Verdict::failure(Reason::WrongPassword, AuthMethod::Password)),
-        (b": no such user found ", Verdict::failure(Reason::UnknownUser, AuthMethod::Password)),
-        (b": Login successful", Verdict::success(AuthMethod::Password)),
-    ];
-    let found = ends.into_iter().find_map(|(end, verdict)| Some((cut(rest, end)?.0, verdict)));
-    let Some((user, verdict)) = found else { return false };
-    set_user(user, out);
-    Peer { address, port: b"" }.set(out);
-    verdict.set(Action::Login, out);
-    true
-}
-
 /// Lines of the system about its accounts and sessions.
-fn accounts(program: &[u8], text: &[u8], out: &mut Writer<'_>) {
+fn accounts(program: &[u8], text: &[u8], out: &mut Writer<'_>) -> bool {
     match program {
         b"systemd-logind" => {
             if let Some(rest) = text.strip_prefix(b"New session ")
@@ -229,18 +215,9 @@ fn accounts(program: &[u8], text: &[u8], out: &mut Writer<'_>) {
                 set_user(user, out);
             }
         }
-        b"login" => {
-            if text.starts_with(b"FAILED LOGIN ")
-                && let Some((_, rest)) = cut(text, b" FOR '")
-                && let Some((user, _)) = cut_last(rest, b"', ")
-            {
-                set_user(user, out);
-                // pam_unix counts it.
-                Verdict::uncounted(Reason::BadCredentials, AuthMethod::Pam).set(Action::Login, out);
-            }
-        }
-        _ => (),
+        _ => return false,
     }
+    true
 }
 
 #[cfg(test)]

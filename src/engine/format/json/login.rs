@@ -105,7 +105,7 @@ fn by_program(found: &Found<'_>, message: &[u8], out: &mut Writer<'_>) -> bool {
         return false;
     }
     let program = found.hint(Hint::Program).unwrap_or_default();
-    auth::message(&program, None, message.trim_ascii(), out);
+    auth::known(&program, None, message.trim_ascii(), out);
     if out.row.auth.is_none() {
         out.reset();
     }
