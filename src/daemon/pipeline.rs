@@ -329,6 +329,7 @@ impl Pipeline {
             zone: format.zone.clone(),
             format: definition,
             truncated_last: block.truncated_last,
+            wide: block.encoding.is_wide(),
             ..Frame::default()
         };
         let misses = self.decoder.parser(&frame.format, &frame.zone).misses();

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::config::Start;
+use super::encoding::{Encoding, SNIFF_BYTES};
 use super::follow::Follower;
 use super::generation::{Began, Generation, GenerationId};
 use super::identity::{ANCHOR_BYTES, Digest, Stat, digest_at, read_at};
@@ -170,6 +171,7 @@ impl Follower {
             offset: 0,
             size: stat.size,
             modified: stat.modified,
+            encoding: None,
             fingerprint: None,
             rank: self.rank_of(s),
             finished: began == Began::History,
@@ -183,7 +185,9 @@ impl Follower {
         if began == Began::History {
             generation.move_to(&file, stat.size)?;
         } else if source.is_new && source.config.start == Start::End {
-            generation.move_to(&file, after_last_line(&file, stat.size)?)?;
+            let encoding = encoding_of(&file)?;
+            generation.encoding = Some(encoding);
+            generation.move_to(&file, after_last_line(&file, stat.size, encoding)?)?;
         }
         self.next_id += 1;
         let mut tail = Tail::new(generation, s.source, now);
@@ -268,15 +272,23 @@ fn is_copy(
         && digest_at(copy, last, last_len)? == digest_at(original, last, last_len)?)
 }
 
+/// The encoding of a file as far as it is written.
+fn encoding_of(file: &File) -> io::Result<Encoding> {
+    let mut first = [0; SNIFF_BYTES];
+    let read = read_at(file, &mut first, 0)?;
+    Ok(Encoding::of(&first[..read], true).unwrap_or_default().0)
+}
+
 /// The position after the last line feed before `size`.
-fn after_last_line(file: &File, size: u64) -> io::Result<u64> {
+fn after_last_line(file: &File, size: u64, encoding: Encoding) -> io::Result<u64> {
     let mut buffer = vec![0; 64 << 10];
     let mut end = size;
     while 0 < end {
-        let start = end.saturating_sub(buffer.len() as u64);
+        // Units begin at even positions.
+        let start = end.saturating_sub(buffer.len() as u64).next_multiple_of(2);
         let length = read_at(file, &mut buffer[..(end - start) as usize], start)?;
-        if let Some(newline) = memchr::memrchr(b'\n', &buffer[..length]) {
-            return Ok(start + newline as u64 + 1);
+        if let Some(line_end) = encoding.last_line_end(&buffer[..length]) {
+            return Ok(start + line_end as u64);
         }
         end = start;
     }

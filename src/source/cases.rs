@@ -48,8 +48,12 @@ impl Bench {
     }
 
     fn append(&self, name: &str, text: &str) {
+        self.append_bytes(name, text.as_bytes());
+    }
+
+    fn append_bytes(&self, name: &str, bytes: &[u8]) {
         let file = OpenOptions::new().append(true).create(true).open(self.path(name));
-        io::Write::write_all(&mut file.expect("opened"), text.as_bytes()).expect("written");
+        io::Write::write_all(&mut file.expect("opened"), bytes).expect("written");
     }
 
     fn rename(&self, from: &str, to: &str) {
@@ -434,6 +438,52 @@ fn a_name_that_is_no_utf_8_does_not_stop_a_commit() {
     assert_eq!("1\n", bench.read());
     bench.restart();
     assert_eq!("", bench.read());
+}
+
+/// The bytes of a UTF-16 file after its first two.
+fn wide(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+#[test]
+fn a_utf_16_file_is_followed_by_positions_in_its_own_bytes() {
+    let mut bench = Bench::new("a.log");
+    bench.write("a.log", b"\xff");
+    assert_eq!("", bench.read());
+    bench.write("a.log", [b"\xff\xfe".as_slice(), &wide("one\r\n\u{a0a}tw\u{f6}\n")].concat());
+    bench.follower.rescan(bench.now);
+    let block = bench.follower.read(Vec::new()).expect("a block");
+    assert_eq!((2, 22), (block.from, block.to));
+    assert_eq!("one\r\n\u{a0a}tw\u{f6}\n", String::from_utf8_lossy(&block.bytes));
+    assert!(block.encoding.is_wide());
+    // Half of a line feed is none.
+    bench.append_bytes("a.log", &wide("three\n")[..11]);
+    bench.restart();
+    assert_eq!("", bench.read());
+    bench.append_bytes("a.log", b"\0");
+    assert_eq!("three\n", bench.read());
+    bench.append_bytes("a.log", &wide("fo"));
+    bench.rename("a.log", "a.log.1");
+    bench.append_bytes("a.log.1", &wide("ur"));
+    bench.write("a.log", "in bytes\n");
+    assert_eq!("", bench.read());
+    assert_eq!("fourin bytes\n", bench.read_later());
+    assert!(bench.warnings().is_empty(), "{:?}", bench.notices);
+}
+
+#[test]
+fn long_lines_of_a_utf_16_file_are_cut_and_the_end_can_be_the_start() {
+    let limits = Limits { max_line_size: crate::units::ByteSize(1001), ..Limits::default() };
+    let mut bench = Bench::with("*.log", |config| config.start = Start::End, limits);
+    bench.write("a.log", wide("2026-11-20 07:46:41 old, with no byte order mark\nunfin"));
+    assert_eq!("", bench.read());
+    bench.append_bytes("a.log", &wide("ished\n"));
+    assert_eq!("unfinished\n", bench.read());
+    bench.append_bytes("a.log", &wide(&"y".repeat(300_000)));
+    assert_eq!("", bench.read(), "its end is not found yet");
+    bench.append_bytes("a.log", &wide("\nnext\n"));
+    assert_eq!(format!("{}next\n", "y".repeat(500)), bench.read());
+    assert_eq!(1, bench.follower.status()[0].long_lines);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::encoding::Encoding;
 use super::identity::{ANCHOR_BYTES, Digest, FileId, HEAD_BYTES, Stat, digest_at};
 use crate::units::Timestamp;
 
@@ -71,6 +72,9 @@ pub struct Generation {
     pub size: u64,
     /// Last change of the file at the last look.
     pub modified: Timestamp,
+    /// How it writes its text; `None` until its first bytes say so.
+    #[serde(default)]
+    pub encoding: Option<Encoding>,
     /// Part of the event ids; `None` until the first data line is whole.
     pub fingerprint: Option<Digest>,
     /// Reading order among the generations of one base.

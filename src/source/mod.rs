@@ -29,6 +29,7 @@ pub mod names;
 pub mod identity;
 pub mod generation;
 pub mod status;
+pub mod encoding;
 pub mod block;
 pub mod lines;
 mod tail;
@@ -47,6 +48,7 @@ mod model;
 
 pub use block::Block;
 pub use config::{Limits, SourceConfig, SourceError, Start};
+pub use encoding::Encoding;
 pub use follow::{Changes, Follower, Ready, SCAN_INTERVAL};
 pub use generation::{Began, Generation, GenerationId};
 pub use identity::Digest;

@@ -7,15 +7,14 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
-use memchr::{memchr, memrchr};
-
 use super::block::Block;
+use super::encoding::{Encoding, SNIFF_BYTES};
 use super::follow::Follower;
 use super::generation::GenerationId;
 use super::identity::{
     ANCHOR_BYTES, Digest, FINGERPRINT_BYTES, HEAD_BYTES, digest_at, fingerprint, read_at,
 };
-use super::lines::{BLOCK_BYTES, BOM, Cut, cut};
+use super::lines::{BLOCK_BYTES, Cut, cut};
 use super::status::NoticeKind;
 use super::tail::Tail;
 
@@ -68,7 +67,10 @@ impl Follower {
     /// is near the start, none where the file cannot be read.
     pub fn lines_before(&self, generation: GenerationId, position: u64) -> Vec<u8> {
         let tail = self.tails.iter().find(|tail| tail.generation.id == generation);
-        let Some(file) = tail.and_then(|tail| tail.file.as_ref()) else { return Vec::new() };
+        let Some(tail) = tail else { return Vec::new() };
+        let (Some(file), encoding) = (tail.file.as_ref(), tail.encoding()) else {
+            return Vec::new();
+        };
         let look = |from: u64, length: usize| {
             let mut bytes = vec![0; length];
             // Who asks does without what cannot be read: the next read tells about the error.
@@ -82,17 +84,17 @@ impl Follower {
             let back = look(position - rest.min(BACK_LOOK_BYTES as u64), BACK_LOOK_BYTES);
             let back = &back[..back.len().min(rest as usize)];
             if rest as usize != back.len() {
-                lines.truncate(memrchr(b'\n', &lines).map_or(0, |end| end + 1));
-                let start = memchr(b'\n', back).map_or(back.len(), |end| end + 1);
+                lines.truncate(encoding.last_line_end(&lines).unwrap_or(0));
+                let start = encoding.first_line_end(back).unwrap_or(back.len());
                 lines.extend_from_slice(&back[start..]);
             } else {
                 lines.extend_from_slice(back);
             }
         }
-        match lines.strip_prefix(BOM) {
-            Some(behind) => behind.to_vec(),
-            None => lines,
-        }
+        let mark = Encoding::of(&lines, true).map_or(0, |(_, mark)| mark.len());
+        lines.drain(..mark);
+        encoding.decode(&mut lines);
+        lines
     }
 
     fn next_turn(&self) -> Option<GenerationId> {
@@ -125,6 +127,7 @@ impl Follower {
             Ok(Ok((from, lines))) => {
                 self.changed.insert(id);
                 buffer.truncate(lines.length);
+                self.tails[index].encoding().decode(&mut buffer);
                 Ok(self.block(index, from, lines, buffer))
             }
             Ok(Err(Pause::Unfinished)) => {
@@ -158,6 +161,7 @@ impl Follower {
             to: lines.to,
             bytes,
             truncated_last: lines.truncated_last,
+            encoding: generation.encoding.unwrap_or_default(),
             fingerprint: generation.fingerprint.expect("identified before its first block"),
             modified: generation.modified,
         }
@@ -214,16 +218,19 @@ fn read_checked(
 ) -> io::Result<Result<(u64, Lines), Pause>> {
     let from = tail.generation.offset;
     if from < tail.scanned {
+        let max_line_bytes = tail.encoding().limit(max_line_bytes);
         return Ok(read_long_line(tail, file, buffer, max_line_bytes)?.map(|lines| (from, lines)));
     }
     let unread = tail.generation.unread();
     let turn = if (BLOCK_BYTES as u64) < unread { BLOCK_BYTES } else { TURN_BYTES };
-    let length = unread.min(turn.max(max_line_bytes + 1) as u64) as usize;
+    let encoding = tail.encoding();
+    let max_line_bytes = encoding.limit(max_line_bytes);
+    let length = unread.min(turn.max(max_line_bytes + encoding.width()) as u64) as usize;
     let Some((read, anchor)) = read_after_anchor(tail, file, buffer, length)? else {
         return Ok(Err(Pause::Suspect));
     };
     let is_last = tail.closing && from + read as u64 == tail.generation.size;
-    let end = match cut(&buffer[..read], max_line_bytes) {
+    let end = match cut(&buffer[..read], encoding, max_line_bytes) {
         Cut::Long { start: 0 } => {
             tail.scanned = from + max_line_bytes as u64;
             let lines = read_long_line(tail, file, buffer, max_line_bytes)?;
@@ -241,18 +248,22 @@ fn read_checked(
     Ok(Ok((from, Lines { length: end, to, truncated_last: false })))
 }
 
-/// Passes over NUL bytes or a byte order mark; false while more bytes are needed to tell.
+/// Finds out the encoding, and passes over NUL bytes or a byte order mark; false while more bytes
+/// are needed to tell.
 ///
 /// NUL bytes at the end of the known size stay: they may be space that its writer will fill.
 fn skip_preamble(tail: &mut Tail, file: &File) -> io::Result<bool> {
     let mut buffer = [0; STEP_BYTES];
-    let read = read_at(file, &mut buffer[..BOM.len()], 0)?;
+    let read = read_at(file, &mut buffer[..SNIFF_BYTES], 0)?;
     let generation = &mut tail.generation;
-    let is_whole = read == BOM.len() || tail.closing;
+    let Some((encoding, mark)) = Encoding::of(&buffer[..read], tail.closing) else {
+        return Ok(false);
+    };
+    generation.encoding = Some(encoding);
     let skipped = match &buffer[..read] {
-        first if first == BOM => BOM.len() as u64,
-        first if BOM.starts_with(first) => return Ok(is_whole && 0 < read),
-        [0, ..] => {
+        [] => return Ok(false),
+        [..] if !mark.is_empty() => mark.len() as u64,
+        [0, ..] if !encoding.is_wide() => {
             let mut at = 0;
             loop {
                 // The hole that a truncation leaves is no data, which saves reading it.
@@ -288,7 +299,9 @@ fn identify(tail: &Tail, file: &File) -> io::Result<Option<Digest>> {
     let mut first = [0; FINGERPRINT_BYTES];
     let start = tail.generation.nul_bytes;
     let read = read_at(file, &mut first, start)?;
-    Ok(fingerprint(&first[..read], tail.closing))
+    let first = &first[..read];
+    let mark = Encoding::of(first, true).filter(|_| start == 0).map_or(&b""[..], |(_, mark)| mark);
+    Ok(fingerprint(mark, &first[mark.len()..], tail.encoding(), tail.closing))
 }
 
 /// Reads `length` bytes from the position on, if the bytes before it are what they were. Returns
@@ -339,10 +352,14 @@ fn read_long_line(
         }
         buffer.resize(TURN_BYTES.min((size - tail.scanned) as usize).max(1), 0);
         let read = read_at(file, buffer, tail.scanned)?;
-        match memchr(b'\n', &buffer[..read]) {
-            Some(newline) => break tail.scanned + newline as u64 + 1,
+        let whole = tail.encoding().whole_units(read);
+        match tail.encoding().first_line_end(&buffer[..whole]) {
+            Some(end) => break tail.scanned + end as u64,
             None if read == 0 => return Ok(Err(Pause::Suspect)),
-            None => tail.scanned += read as u64,
+            // Half a unit: the other half follows, or never will.
+            None if whole == 0 && tail.closing => break size,
+            None if whole == 0 => return Ok(Err(Pause::Unfinished)),
+            None => tail.scanned += whole as u64,
         }
     };
     let head_len = max_line_bytes.max(HEAD_BYTES);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::config::SourceConfig;
+use super::encoding::Encoding;
 use super::generation::{Began, Generation};
 use super::glob::Pattern;
 use super::identity::Stat;
@@ -81,6 +82,11 @@ impl Tail {
             scanned: 0,
             closing: false,
         }
+    }
+
+    /// How its file writes its text, as far as that is known.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.generation.encoding.unwrap_or_default()
     }
 
     /// True when a read may yield lines.
