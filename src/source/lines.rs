@@ -48,7 +48,7 @@ pub(super) fn cut(bytes: &[u8], encoding: Encoding, max_line_bytes: usize) -> Cu
 /// It reads to the end of its input, so the last line counts even without a line feed. A byte
 /// order mark and a run of NUL bytes at the start are passed over; UTF-16 becomes UTF-8.
 ///
-/// An input that breaks off gives all it had before, then the error.
+/// An input that breaks off gives all whole lines it had before, then the error.
 #[derive(Debug)]
 pub struct LineBlocks<R> {
     reader: R,
@@ -131,7 +131,8 @@ impl<R: Read> LineBlocks<R> {
             let encoding = self.encoding.unwrap_or_default();
             let limit = encoding.limit(self.max_line_bytes);
             let cut = match cut(&buffer[..filled], encoding, limit) {
-                Cut::Lines { .. } if at_end => Cut::Lines { end: filled },
+                // What is left of a line where the input broke off is none.
+                Cut::Lines { .. } if at_end && self.failed.is_none() => Cut::Lines { end: filled },
                 cut => cut,
             };
             if !self.identify(&buffer[..filled], encoding, at_end) {
@@ -141,11 +142,10 @@ impl<R: Read> LineBlocks<R> {
                 Cut::Lines { end: 0 } if at_end => return self.end(),
                 Cut::Lines { end: 0 } => (),
                 Cut::Lines { end } => {
-                    self.carry.extend_from_slice(&buffer[end..filled]);
-                    // Where the input broke off, its last line is what is left of one.
-                    let is_whole = encoding.last_line_end(&buffer[..end]) == Some(end);
-                    let is_cut = self.failed.is_some() && !is_whole;
-                    return Ok(Some(self.block(buffer, end, end as u64, is_cut)));
+                    // Without the rest where nothing follows: it would be all of the next block.
+                    let rest = if self.failed.is_some() { end } else { filled };
+                    self.carry.extend_from_slice(&buffer[end..rest]);
+                    return Ok(Some(self.block(buffer, end, end as u64, false)));
                 }
                 Cut::Long { start } => {
                     let end = start + limit;
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn what_came_before_an_input_broke_off_is_used() {
         let texts: [(&[u8], &[u8], bool); 4] = [
-            (b"one\ntwo", b"one\ntwo", true),
+            (b"one\ntwo", b"one\n", false),
             (b"one\n", b"one\n", false),
             (b"\xef\xbb\xbf", b"", false),
             (b"12345678901234567890\n", b"1234567890", true),
