@@ -4,13 +4,14 @@
 //! is deleted. Two short hashes read in a microsecond say more than both.
 
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::content::ReadAt;
 use super::encoding::Encoding;
 use crate::units::Timestamp;
 
@@ -112,25 +113,15 @@ impl Stat {
     }
 }
 
-/// Reads from `offset` until `buffer` is full or the file ends.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
 /// The digest of `length` bytes from `offset` on; `None` where the file ends before.
-pub(super) fn digest_at(file: &File, offset: u64, length: u32) -> io::Result<Option<Digest>> {
+pub(super) fn digest_at(
+    content: &impl ReadAt,
+    offset: u64,
+    length: u32,
+) -> io::Result<Option<Digest>> {
     let mut buffer = [0; HEAD_BYTES];
     let buffer = &mut buffer[..(length as usize).min(HEAD_BYTES)];
-    let read = read_at(file, buffer, offset)?;
+    let read = content.fill_at(buffer, offset)?;
     Ok((read == buffer.len()).then(|| Digest::of(buffer)))
 }
 

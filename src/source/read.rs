@@ -3,16 +3,16 @@
 //! The bytes before the position and the bytes after it come from one system call, so a
 //! truncation cannot slip in between the check and the read.
 
-use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
 use super::block::Block;
+use super::content::{Archive, Content, ReadAt};
 use super::encoding::{Encoding, SNIFF_BYTES};
 use super::follow::Follower;
 use super::generation::GenerationId;
 use super::identity::{
-    ANCHOR_BYTES, Digest, FINGERPRINT_BYTES, HEAD_BYTES, digest_at, fingerprint, read_at,
+    ANCHOR_BYTES, Digest, FINGERPRINT_BYTES, HEAD_BYTES, digest_at, fingerprint,
 };
 use super::lines::{BLOCK_BYTES, Cut, cut};
 use super::status::NoticeKind;
@@ -74,7 +74,7 @@ impl Follower {
         let look = |from: u64, length: usize| {
             let mut bytes = vec![0; length];
             // Who asks does without what cannot be read: the next read tells about the error.
-            let read = read_at(file, &mut bytes, from).unwrap_or(0);
+            let read = file.fill_at(&mut bytes, from).unwrap_or(0);
             bytes.truncate(read);
             bytes
         };
@@ -174,15 +174,18 @@ fn read_lines(
     buffer: &mut Vec<u8>,
     max_line_bytes: usize,
 ) -> io::Result<Result<(u64, Lines), Pause>> {
+    let ahead = BLOCK_BYTES.max(max_line_bytes) + HEAD_BYTES;
+    tail.look_ahead(ahead);
     let Some(file) = tail.file.take() else { return Ok(Err(Pause::Unfinished)) };
     let result = read_file(tail, &file, buffer, max_line_bytes);
     tail.file = Some(file);
+    tail.look_ahead(ahead);
     result
 }
 
 fn read_file(
     tail: &mut Tail,
-    file: &File,
+    file: &Content,
     buffer: &mut Vec<u8>,
     max_line_bytes: usize,
 ) -> io::Result<Result<(u64, Lines), Pause>> {
@@ -212,7 +215,7 @@ fn read_file(
 
 fn read_checked(
     tail: &mut Tail,
-    file: &File,
+    file: &Content,
     buffer: &mut Vec<u8>,
     max_line_bytes: usize,
 ) -> io::Result<Result<(u64, Lines), Pause>> {
@@ -252,9 +255,9 @@ fn read_checked(
 /// are needed to tell.
 ///
 /// NUL bytes at the end of the known size stay: they may be space that its writer will fill.
-fn skip_preamble(tail: &mut Tail, file: &File) -> io::Result<bool> {
+fn skip_preamble(tail: &mut Tail, file: &Content) -> io::Result<bool> {
     let mut buffer = [0; STEP_BYTES];
-    let read = read_at(file, &mut buffer[..SNIFF_BYTES], 0)?;
+    let read = file.fill_at(&mut buffer[..SNIFF_BYTES], 0)?;
     let generation = &mut tail.generation;
     let Some((encoding, mark)) = Encoding::of(&buffer[..read], tail.closing) else {
         return Ok(false);
@@ -268,7 +271,7 @@ fn skip_preamble(tail: &mut Tail, file: &File) -> io::Result<bool> {
             loop {
                 // The hole that a truncation leaves is no data, which saves reading it.
                 at = next_data(file, at);
-                let read = read_at(file, &mut buffer, at)?;
+                let read = file.fill_at(&mut buffer, at)?;
                 match buffer[..read].iter().position(|byte| *byte != 0) {
                     Some(nuls) => break generation.nul_bytes = at + nuls as u64,
                     None if read < buffer.len() => {
@@ -290,15 +293,16 @@ fn skip_preamble(tail: &mut Tail, file: &File) -> io::Result<bool> {
 }
 
 /// The start of the first data at or after `at`, where the file system knows about holes.
-fn next_data(file: &File, at: u64) -> u64 {
+fn next_data(file: &Content, at: u64) -> u64 {
+    let Some(file) = file.file() else { return at };
     // The position of the handle is used for nothing else: all reads name theirs.
     rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)).unwrap_or(at).max(at)
 }
 
-fn identify(tail: &Tail, file: &File) -> io::Result<Option<Digest>> {
+fn identify(tail: &Tail, file: &Content) -> io::Result<Option<Digest>> {
     let mut first = [0; FINGERPRINT_BYTES];
     let start = tail.generation.nul_bytes;
-    let read = read_at(file, &mut first, start)?;
+    let read = file.fill_at(&mut first, start)?;
     let first = &first[..read];
     let mark = Encoding::of(first, true).filter(|_| start == 0).map_or(&b""[..], |(_, mark)| mark);
     Ok(fingerprint(mark, &first[mark.len()..], tail.encoding(), tail.closing))
@@ -308,7 +312,7 @@ fn identify(tail: &Tail, file: &File) -> io::Result<Option<Digest>> {
 /// the bytes read and those before them.
 fn read_after_anchor(
     tail: &Tail,
-    file: &File,
+    file: &Content,
     buffer: &mut Vec<u8>,
     length: usize,
 ) -> io::Result<Option<(usize, Vec<u8>)>> {
@@ -320,9 +324,15 @@ fn read_after_anchor(
     let mut before = vec![0; before];
     buffer.resize(length, 0);
     let start = generation.offset - before.len() as u64;
-    let read = {
-        let mut parts = [IoSliceMut::new(&mut before), IoSliceMut::new(buffer)];
-        rustix::io::retry_on_intr(|| rustix::io::preadv(file, &mut parts, start))?
+    let read = match file {
+        Content::File(file) => {
+            let mut parts = [IoSliceMut::new(&mut before), IoSliceMut::new(buffer)];
+            rustix::io::retry_on_intr(|| rustix::io::preadv(file, &mut parts, start))?
+        }
+        // Nobody changes an archive under the same handle.
+        Content::Archive(archive) => {
+            archive.fill_at(&mut before, start)? + archive.fill_at(buffer, generation.offset)?
+        }
     };
     let Some(read) = read.checked_sub(before.len()) else { return Ok(None) };
     let anchor = &before[before.len() - generation.anchor_len as usize..];
@@ -338,10 +348,13 @@ fn read_after_anchor(
 /// there is none is kept between two tries, so memory stays bounded and a restart loses nothing.
 fn read_long_line(
     tail: &mut Tail,
-    file: &File,
+    file: &Content,
     buffer: &mut Vec<u8>,
     max_line_bytes: usize,
 ) -> io::Result<Result<Lines, Pause>> {
+    if let Content::Archive(archive) = file {
+        return read_long_line_of(tail, file, archive, buffer, max_line_bytes);
+    }
     let size = tail.generation.size;
     let to = loop {
         if size <= tail.scanned {
@@ -351,7 +364,7 @@ fn read_long_line(
             return Ok(Err(Pause::Unfinished));
         }
         buffer.resize(TURN_BYTES.min((size - tail.scanned) as usize).max(1), 0);
-        let read = read_at(file, buffer, tail.scanned)?;
+        let read = file.fill_at(buffer, tail.scanned)?;
         let whole = tail.encoding().whole_units(read);
         match tail.encoding().first_line_end(&buffer[..whole]) {
             Some(end) => break tail.scanned + end as u64,
@@ -372,6 +385,36 @@ fn read_long_line(
         }
         _ => Ok(Err(Pause::Suspect)),
     }
+}
+
+/// The same for an archive: its head first, for what is behind cannot be read again cheaply.
+fn read_long_line_of(
+    tail: &mut Tail,
+    file: &Content,
+    archive: &Archive,
+    buffer: &mut Vec<u8>,
+    max_line_bytes: usize,
+) -> io::Result<Result<Lines, Pause>> {
+    let head_len = max_line_bytes.max(HEAD_BYTES);
+    match read_after_anchor(tail, file, buffer, head_len)? {
+        Some((read, _)) if max_line_bytes <= read => (),
+        _ => return Ok(Err(Pause::Suspect)),
+    }
+    let encoding = tail.encoding();
+    let mut step = vec![0; STEP_BYTES];
+    let mut to = tail.generation.offset + max_line_bytes as u64;
+    loop {
+        let read = archive.fill_at(&mut step, to)?;
+        let end = encoding.first_line_end(&step[..read]);
+        to += end.unwrap_or(read) as u64;
+        if end.is_some() || read < step.len() {
+            break;
+        }
+    }
+    tail.generation.move_to(archive, to)?;
+    tail.generation.long_lines += 1;
+    tail.scanned = 0;
+    Ok(Ok(Lines { length: max_line_bytes, to, truncated_last: true }))
 }
 
 /// Moves the position behind the lines just read, whose last bytes become the anchor.
