@@ -14,6 +14,8 @@ mod support;
 
 #[path = "peers/apache.rs"]
 mod apache;
+#[path = "peers/journal.rs"]
+mod journal;
 #[path = "peers/nginx.rs"]
 mod nginx;
 #[path = "peers/prometheus.rs"]

@@ -5,12 +5,15 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Stdio};
 
 use thiserror::Error;
 
 use super::archive::{MAGIC_BYTES, Method};
+use super::config::SourceConfig;
 use super::encoding::Encoding;
 use super::glob::{Listings, Pattern};
+use super::journal::{journal_problem, journalctl_missing};
 use super::status::Shown;
 
 /// An input that cannot be read.
@@ -42,6 +45,13 @@ pub enum InputError {
         command: &'static str,
     },
 
+    /// The journal cannot be read.
+    #[error("cannot read the journal: {reason}")]
+    Journal {
+        /// What is wrong, and the fix.
+        reason: String,
+    },
+
     /// A directory without a log.
     #[error("{} holds no file with text; name the logs, such as `DIRECTORY/**/*.log`", Shown(path))]
     NoText {
@@ -65,6 +75,8 @@ pub enum InputError {
 pub fn open_input(path: &Path) -> Result<Box<dyn Read + Send>, InputError> {
     let mut input: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(io::stdin())
+    } else if let Some(journal) = as_journal(path) {
+        return Ok(Box::new(JournalInput::start(&journal)?));
     } else {
         let file = File::open(path).map_err(|source| open_error(path, source))?;
         if file.metadata().is_ok_and(|meta| meta.is_dir()) {
@@ -83,6 +95,56 @@ pub fn open_input(path: &Path) -> Result<Box<dyn Read + Send>, InputError> {
         return Err(InputError::Compression { path, method, command });
     };
     decoder.map_err(|source| open_error(path, source))
+}
+
+/// The journal that `path` stands for, such as `journal:`.
+fn as_journal(path: &Path) -> Option<SourceConfig> {
+    path.to_str().map(SourceConfig::new).filter(SourceConfig::is_journal)
+}
+
+/// What `journalctl` prints. That it failed is an error at the end.
+struct JournalInput {
+    child: Child,
+    output: ChildStdout,
+}
+
+impl JournalInput {
+    fn start(journal: &SourceConfig) -> Result<Self, InputError> {
+        let mut command = journal.read_journal(None, false);
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let refused = |error: io::Error| InputError::Journal { reason: journalctl_missing(&error) };
+        let mut child = child.map_err(refused)?;
+        let output =
+            child.stdout.take().ok_or_else(|| io::ErrorKind::BrokenPipe.into()).map_err(refused)?;
+        Ok(Self { child, output })
+    }
+}
+
+impl Read for JournalInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.output.read(buffer)?;
+        if 0 < read || buffer.is_empty() {
+            return Ok(read);
+        }
+        let status = self.child.wait()?;
+        if status.success() {
+            return Ok(0);
+        }
+        let mut said = String::new();
+        if let Some(errors) = self.child.stderr.take() {
+            errors.take(4096).read_to_string(&mut said)?;
+        }
+        Err(io::Error::other(journal_problem(&said, &status.to_string())))
+    }
+}
+
+impl Drop for JournalInput {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// The files that the arguments of a command stand for, and those left out.

@@ -25,6 +25,7 @@
 
 pub mod config;
 pub mod glob;
+pub mod journal;
 pub mod names;
 pub mod identity;
 pub mod generation;

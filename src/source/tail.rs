@@ -190,7 +190,9 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(config: &SourceConfig, is_new: bool) -> Self {
-        let pattern = (!config.is_stdin()).then(|| Pattern::new(&config.path).ok()).flatten();
+        let pattern = (!config.is_stdin() && !config.is_journal())
+            .then(|| Pattern::new(&config.path).ok())
+            .flatten();
         let status = SourceStatus { name: config.id().to_owned(), ..SourceStatus::default() };
         Self {
             config: config.clone(),
