@@ -16,6 +16,8 @@ mod support;
 mod apache;
 #[path = "peers/journal.rs"]
 mod journal;
+#[path = "peers/logrotate.rs"]
+mod logrotate;
 #[path = "peers/nginx.rs"]
 mod nginx;
 #[path = "peers/prometheus.rs"]

@@ -14,22 +14,22 @@ use super::status::{Level, Notice, NoticeKind};
 use crate::units::Timestamp;
 
 /// A directory of logs with a follower on it.
-struct Bench {
-    directory: tempfile::TempDir,
-    configs: Vec<SourceConfig>,
-    follower: Follower,
-    limits: Limits,
-    now: Timestamp,
-    notices: Vec<Notice>,
+pub(super) struct Bench {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) configs: Vec<SourceConfig>,
+    pub(super) follower: Follower,
+    pub(super) limits: Limits,
+    pub(super) now: Timestamp,
+    pub(super) notices: Vec<Notice>,
 }
 
 impl Bench {
     /// Follows `pattern` below a new directory.
-    fn new(pattern: &str) -> Self {
+    pub(super) fn new(pattern: &str) -> Self {
         Self::with(pattern, |_| (), Limits::default())
     }
 
-    fn with(pattern: &str, change: impl Fn(&mut SourceConfig), limits: Limits) -> Self {
+    pub(super) fn with(pattern: &str, change: impl Fn(&mut SourceConfig), limits: Limits) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = SourceConfig::new(format!("{}/{pattern}", directory.path().display()));
         change(&mut config);
@@ -39,34 +39,34 @@ impl Bench {
         Self { directory, configs, follower, limits, now, notices: Vec::new() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path(name), text).expect("written");
     }
 
-    fn append(&self, name: &str, text: &str) {
+    pub(super) fn append(&self, name: &str, text: &str) {
         self.append_bytes(name, text.as_bytes());
     }
 
-    fn append_bytes(&self, name: &str, bytes: &[u8]) {
+    pub(super) fn append_bytes(&self, name: &str, bytes: &[u8]) {
         let file = OpenOptions::new().append(true).create(true).open(self.path(name));
         io::Write::write_all(&mut file.expect("opened"), bytes).expect("written");
     }
 
-    fn rename(&self, from: &str, to: &str) {
+    pub(super) fn rename(&self, from: &str, to: &str) {
         fs::rename(self.path(from), self.path(to)).expect("renamed");
     }
 
-    fn truncate(&self, name: &str) {
+    pub(super) fn truncate(&self, name: &str) {
         let file = OpenOptions::new().write(true).open(self.path(name)).expect("opened");
         file.set_len(0).expect("truncated");
     }
 
     /// Looks and reads all there is.
-    fn read(&mut self) -> String {
+    pub(super) fn read(&mut self) -> String {
         let (mut text, mut buffer) = (String::new(), Vec::new());
         self.notices.extend(self.follower.rescan(self.now));
         while let Some(block) = self.follower.read(buffer) {
@@ -76,20 +76,20 @@ impl Bench {
         text
     }
 
-    fn read_later(&mut self) -> String {
+    pub(super) fn read_later(&mut self) -> String {
         self.now = self.now.plus_ms(6000);
         self.read()
     }
 
     /// Ends the process after a commit and starts another one.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         let stored: Vec<Generation> = self.follower.generations().cloned().collect();
         let json = serde_json::to_string(&stored).expect("text");
         let resume = serde_json::from_str(&json).expect("the same values");
         self.follower = Follower::new(&self.configs, resume, self.limits);
     }
 
-    fn warnings(&self) -> Vec<&NoticeKind> {
+    pub(super) fn warnings(&self) -> Vec<&NoticeKind> {
         let warned = self.notices.iter().filter(|notice| notice.level() == Level::Warn);
         warned.map(|notice| &notice.kind).collect()
     }
@@ -542,131 +542,4 @@ fn of_a_long_file_the_first_and_the_last_lines_are_looked_at() {
             assert_eq!(position, lines.len(), "all of it");
         }
     }
-}
-
-type Compress = fn(&[u8]) -> Vec<u8>;
-
-/// Each way of compressing, with the ending of its archives.
-const COMPRESSORS: [(&str, Compress); 3] = [
-    (".gz", super::model::gzip),
-    (".bz2", super::model::bzip2),
-    (".zst", |content| zstd::encode_all(content, 1).expect("compressed")),
-];
-
-impl Bench {
-    /// Makes an archive of a file, with its time, and deletes the file.
-    fn compress(&self, name: &str, archive: &str, compress: Compress) {
-        let content = fs::read(self.path(name)).expect("readable");
-        let modified = fs::metadata(self.path(name)).and_then(|meta| meta.modified());
-        self.write(archive, compress(&content));
-        let file = OpenOptions::new().write(true).open(self.path(archive)).expect("opened");
-        file.set_modified(modified.expect("a time")).expect("the time is set");
-        fs::remove_file(self.path(name)).expect("removed");
-    }
-}
-
-#[test]
-fn the_rest_of_a_log_that_was_compressed_while_away_comes_from_the_archive() {
-    for (ending, compress) in COMPRESSORS {
-        for (pattern, rotated) in [
-            ("a.log", "a.log.2"),
-            ("a.log*", "a.log.2"),
-            ("a.log", "a.log-20261120"),
-            ("a.log", "a-20261120.log"),
-        ] {
-            let mut bench = Bench::new(pattern);
-            bench.write("old.log.9.gz", super::model::gzip(b"history\n"));
-            bench.write("a.log", "1\n2\n");
-            assert_eq!("1\n2\n", bench.read());
-            bench.append("a.log", "3\nunfinished");
-            bench.compress("a.log", &format!("{rotated}{ending}"), compress);
-            bench.write("a.log", "4\n");
-            bench.restart();
-            assert_eq!("3\nunfinished4\n", bench.read(), "{pattern} {rotated}{ending}");
-            assert_eq!("", bench.read_later());
-            bench.restart();
-            assert_eq!("", bench.read());
-            assert!(bench.warnings().is_empty(), "{:?}", bench.notices);
-        }
-    }
-}
-
-#[test]
-fn a_large_rest_is_read_block_by_block_over_restarts() {
-    let line = |n: u32| format!("{n:07} {}\n", "x".repeat(90));
-    let long = format!("{}\n", "y".repeat(200_000));
-    let text: String = (0..30_000).map(line).collect();
-    let mut bench = Bench::new("a.log");
-    bench.write("a.log", line(0));
-    assert_eq!(line(0), bench.read());
-    bench.append("a.log", &format!("{}{long}end\n", &text[line(0).len()..]));
-    bench.compress("a.log", "a.log.1.gz", super::model::gzip);
-    let (mut found, mut blocks) = (line(0), 0);
-    loop {
-        bench.restart();
-        bench.follower.rescan(bench.now);
-        let Some(block) = bench.follower.read(Vec::new()) else { break };
-        assert_eq!(Path::new("a.log.1.gz"), Path::new(block.path.file_name().expect("a name")));
-        found.push_str(&String::from_utf8_lossy(&block.bytes));
-        blocks += 1;
-    }
-    assert!(found == format!("{text}{}end\n", &long[..64 << 10]));
-    assert!((4..20).contains(&blocks), "{blocks}");
-}
-
-#[test]
-fn after_copytruncate_and_compression_the_rest_comes_from_the_archive() {
-    let mut bench = Bench::new("a.log");
-    bench.write("a.log", "1\n");
-    assert_eq!("1\n", bench.read());
-    bench.append("a.log", "2\n");
-    fs::copy(bench.path("a.log"), bench.path("a.log.1")).expect("copied");
-    bench.truncate("a.log");
-    bench.compress("a.log.1", "a.log.1.gz", super::model::gzip);
-    bench.append("a.log", "3\n");
-    assert_eq!("2\n3\n", bench.read());
-    assert!(bench.warnings().is_empty(), "{:?}", bench.notices);
-}
-
-#[test]
-fn what_came_and_went_while_away_is_read_and_older_archives_are_not() {
-    let mut bench = Bench::new("a.log");
-    bench.write("a.log.3.gz", super::model::gzip(b"history\n"));
-    let file = OpenOptions::new().write(true).open(bench.path("a.log.3.gz")).expect("opened");
-    file.set_modified(std::time::UNIX_EPOCH).expect("the time is set");
-    bench.write("a.log", "1\n");
-    assert_eq!("1\n", bench.read());
-    bench.append("a.log", "2\n");
-    bench.compress("a.log", "a.log.2.gz", super::model::gzip);
-    bench.write("a.log", "3\n");
-    bench.compress("a.log", "a.log.1.bz2", super::model::bzip2);
-    bench.write("a.log", "4\n");
-    bench.restart();
-    assert_eq!("2\n3\n4\n", bench.read());
-    assert_eq!("", bench.read_later());
-    assert_eq!(1, bench.follower.status()[0].missed);
-    bench.rename("a.log.2.gz", "a.log.3.gz");
-    bench.rename("a.log.1.bz2", "a.log.2.bz2");
-    bench.compress("a.log", "a.log.1.gz", super::model::gzip);
-    bench.write("a.log", "5\n");
-    assert_eq!("5\n", bench.read_later(), "its file was read before it was compressed");
-    assert!(bench.warnings().is_empty(), "{:?}", bench.notices);
-}
-
-#[test]
-fn a_cut_archive_is_used_as_far_as_it_goes_and_told() {
-    let line = |n: u32| format!("{:x}\n", u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let text: String = (0..50_000).map(line).collect();
-    let mut bench = Bench::new("a.log");
-    bench.write("a.log", &text[..line(0).len()]);
-    assert_eq!(line(0), bench.read());
-    let whole = super::model::gzip(text.as_bytes());
-    fs::remove_file(bench.path("a.log")).expect("removed");
-    bench.write("a.log.1.gz", &whole[..whole.len() / 2]);
-    bench.write("a.log", "next\n");
-    bench.restart();
-    let found = bench.read() + &bench.read_later();
-    let rest = found.strip_suffix("next\n").expect("the successor does not wait for ever");
-    assert!(text[line(0).len()..].starts_with(rest) && text.len() / 4 < rest.len());
-    assert!(matches!(bench.warnings()[..], [NoticeKind::Damaged { .. }]), "{:?}", bench.notices);
 }

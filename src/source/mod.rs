@@ -46,6 +46,8 @@ pub mod input;
 pub mod wake;
 
 #[cfg(test)]
+mod archive_cases;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod model;
