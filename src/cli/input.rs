@@ -20,7 +20,8 @@ use crate::source::{Inputs, find_inputs};
 /// How log files are read.
 #[derive(Debug, clap::Args)]
 pub(super) struct InputArgs {
-    /// Log files, plain or compressed, directories of them, or patterns; `-` is standard input
+    /// Log files, plain or compressed, directories of them, or patterns; `-` is standard input,
+    /// `journal:` the journal
     #[arg(default_value = "-", hide_default_value = true)]
     files: Vec<PathBuf>,
     /// Format of the lines: auto, or a name from the list below

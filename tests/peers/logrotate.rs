@@ -12,7 +12,7 @@ use super::{output, peer};
 const WAYS: &[(&str, &[&str])] = &[
     ("compress", &["gzip"]),
     ("compress\ndelaycompress", &["gzip"]),
-    ("compress\ndateext\ndateformat -%Y%m%d-%s", &["gzip"]),
+    ("compress\ndateext", &["gzip"]),
     ("compress\ndateext\nextension .log", &["gzip"]),
     ("compress\ncopytruncate", &["gzip"]),
     ("compress\ncompresscmd /usr/bin/zstd\ncompressext .zst\ncompressoptions --rm", &["zstd"]),
@@ -21,20 +21,27 @@ const WAYS: &[(&str, &[&str])] = &[
 
 struct Site {
     place: Place,
+    directives: &'static str,
     written: u32,
     rotations: u32,
 }
 
 impl Site {
-    fn new(directives: &str) -> Self {
+    fn new(directives: &'static str) -> Self {
         let place = Place::new();
         let log = place.log("access.log");
-        let create = if directives.contains("copytruncate") { "" } else { "create" };
-        let rotation = format!("{log:?} {{\nrotate 9\n{create}\n{directives}\n}}\n");
-        fs::write(place.path().join("logrotate.conf"), rotation)
-            .expect("logrotate.conf is written");
         place.configure(&format!("[[source]]\nname = \"site\"\npath = {log:?}\n"));
-        Self { place, written: 0, rotations: 0 }
+        Self { place, directives, written: 0, rotations: 0 }
+    }
+
+    fn configure_rotation(&self) {
+        let (log, directives) = (self.place.log("access.log"), self.directives);
+        let create = if directives.contains("copytruncate") { "" } else { "create" };
+        // A day has one rotation, but for this test.
+        let date = format!("dateformat -%Y%m%d.{}", self.rotations);
+        let rotation = format!("{log:?} {{\nrotate 9\n{create}\n{directives}\n{date}\n}}\n");
+        let config = self.place.path().join("logrotate.conf");
+        fs::write(config, rotation).expect("logrotate.conf is written");
     }
 
     fn write(&mut self, requests: u32) {
@@ -48,6 +55,7 @@ impl Site {
 
     fn rotate(&mut self) {
         self.rotations += 1;
+        self.configure_rotation();
         let state = self.place.path().join("logrotate.state");
         let config = self.place.path().join("logrotate.conf");
         output(Command::new("logrotate").arg("-f").arg("-s").arg(state).arg(config));
