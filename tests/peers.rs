@@ -14,6 +14,10 @@ mod support;
 
 #[path = "peers/apache.rs"]
 mod apache;
+#[path = "peers/journal.rs"]
+mod journal;
+#[path = "peers/logrotate.rs"]
+mod logrotate;
 #[path = "peers/nginx.rs"]
 mod nginx;
 #[path = "peers/prometheus.rs"]

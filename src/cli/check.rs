@@ -1,6 +1,7 @@
 //! `gatewatch check`: is the configuration sound, and does it fit this machine?
 
 use std::path::Path;
+use std::process::Stdio;
 
 use anyhow::Result;
 
@@ -8,8 +9,10 @@ use super::config::ConfigArgs;
 use super::exit;
 use super::output::Output;
 use crate::config::Config;
+use crate::escape::visible;
 use crate::source::SourceConfig;
 use crate::source::glob::{Listings, Pattern};
+use crate::source::journal::{journal_problem, journalctl_missing};
 
 /// Reads the configuration and says what is wrong with it, all at once; then looks whether the
 /// logs can be read and the state can be written.
@@ -54,6 +57,23 @@ fn look_at(source: &SourceConfig, out: &mut Output) -> Result<bool> {
     if source.is_stdin() {
         out.line("source -: standard input")?;
         return Ok(true);
+    }
+    if source.is_journal() {
+        let output = source.end_of_journal().stdin(Stdio::null()).output();
+        let problem = match output {
+            Err(error) => Some(journalctl_missing(&error)),
+            Ok(output) if output.status.success() => None,
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                Some(journal_problem(&said, &output.status.to_string()))
+            }
+        };
+        let name = &source.path;
+        match &problem {
+            Some(problem) => out.line(&format!("! source {name}: {}", visible(problem)))?,
+            None => out.line(&format!("source {name}: can be read"))?,
+        }
+        return Ok(problem.is_none());
     }
     let Ok(pattern) = Pattern::new(&source.path) else { return Ok(false) };
     let paths = pattern.walk(&mut Listings::default());

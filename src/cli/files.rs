@@ -333,7 +333,8 @@ impl Input {
         };
         let mut origin = Arc::clone(&before.origin);
         if origin.fingerprint != block.fingerprint.0 {
-            let known = Origin { fingerprint: block.fingerprint.0, ..(*origin).clone() };
+            let (fingerprint, wide) = (block.fingerprint.0, block.encoding.is_wide());
+            let known = Origin { fingerprint, wide, ..(*origin).clone() };
             origin = Arc::new(known);
         }
         self.next = Some(Text {

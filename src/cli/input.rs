@@ -15,13 +15,15 @@ use crate::engine::enrich::{Enricher, Logins, Proxies};
 use crate::engine::format::{FORMATS, Format, FormatSet};
 use crate::escape::visible;
 use crate::io::{Clock, SystemClock};
+use crate::source::{Inputs, find_inputs};
 
 /// How log files are read.
 #[derive(Debug, clap::Args)]
 pub(super) struct InputArgs {
-    /// Log files; `-` is standard input
+    /// Log files, plain or compressed, directories of them, or patterns; `-` is standard input,
+    /// `journal:` the journal
     #[arg(default_value = "-", hide_default_value = true)]
-    pub(super) files: Vec<PathBuf>,
+    files: Vec<PathBuf>,
     /// Format of the lines: auto, or a name from the list below
     #[arg(long, default_value = "auto", value_name = "NAME")]
     format: String,
@@ -62,8 +64,14 @@ impl InputArgs {
             // Who forgot to name a file should not wonder why nothing happens.
             say("Reading standard input. Type or paste log lines, then Ctrl-D; or name log files.");
         }
+        let Inputs { paths, left_out } = find_inputs(&self.files)?;
+        if !left_out.is_empty() {
+            let names = left_out.iter().map(|path| visible(&path.display().to_string()));
+            let names = names.collect::<Vec<_>>().join(", ");
+            say(&format!("Left out, for they hold no text that can be read here: {names}"));
+        }
         Ok(Plan {
-            paths: self.files.clone(),
+            paths,
             format: self.definition()?,
             zone: zone(self.timezone.as_deref())?,
             now: SystemClock.now(),

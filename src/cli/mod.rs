@@ -152,6 +152,12 @@ fn code_of(error: &anyhow::Error) -> u8 {
     if error.is::<FormatError>() {
         return exit::USAGE;
     }
+    if let Some(InputError::NoText { .. } | InputError::Pattern { .. }) = error.downcast_ref() {
+        return exit::NO_INPUT;
+    }
+    if let Some(InputError::Journal { .. }) = error.downcast_ref() {
+        return exit::UNAVAILABLE;
+    }
     if let Some(InputError::Compression { .. }) = error.downcast_ref() {
         return exit::DATA;
     }

@@ -32,7 +32,9 @@ enum Form {
 /// Reads log files and says what is in them: totals, statuses, clients, paths, failed log-ins,
 /// and what the rules find, with the lines that prove it.
 ///
-/// The log's own times are the clock. Plain, gzip and Zstandard files, or standard input when none is named.
+/// The log's own times are the clock. Files are plain or compressed
+/// with gzip, Zstandard or bzip2; of a directory all text files right in it are read. Standard input
+/// when none is named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     gatewatch scan /var/log/nginx/access.log*\n  \
@@ -49,7 +51,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let plan = args.input.plan()?;
     let enricher = Arc::new(args.input.enricher()?);
     let mut out = Output::new();
-    let bar = progress_bar(&args.input.files);
+    let bar = progress_bar(&plan.paths);
     let mut alerts = Vec::new();
     let mut line = Vec::new();
     let seed = Seeded::from_machine().next_u64();

@@ -22,6 +22,7 @@ use crate::notify::MailConfig;
 use crate::report::ReportConfig;
 use crate::serve::ServeConfig;
 use crate::sink::SinkConfig;
+use crate::source::journal::JOURNAL_FORMAT;
 use crate::source::{Limits, SourceConfig};
 use crate::store::StoreConfig;
 
@@ -251,6 +252,7 @@ impl Config {
 pub fn definition(source: &SourceConfig) -> String {
     match &source.log_format {
         Some(text) => format!("written:{text}"),
+        None if source.format.0 == "auto" && source.is_journal() => JOURNAL_FORMAT.to_owned(),
         None if source.format.0 == "auto" => "auto:combined".to_owned(),
         None => source.format.0.clone(),
     }

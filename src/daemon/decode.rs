@@ -66,6 +66,7 @@ impl Decoder {
             fingerprint: frame.fingerprint,
             site: frame.site.clone(),
             host: frame.host.clone(),
+            wide: frame.wide,
         });
         let (parser, start) = self.entry(&frame.format, &frame.zone);
         parser.set_state(start);

@@ -13,6 +13,7 @@ mod decode;
 mod digest;
 mod edge;
 mod hours;
+mod journal;
 mod pipeline;
 mod stdin;
 
@@ -35,6 +36,7 @@ pub use digest::{ReportContext, week_report};
 pub(crate) use edge::credentials;
 
 use edge::Edge;
+use journal::Journal;
 use pipeline::{COMMIT_EVERY, Pipeline};
 use stdin::Stdin;
 
@@ -193,6 +195,7 @@ impl Daemon {
         let names: Vec<String> = forget_strangers(&shared, &reader)?;
         tracing::debug!("readers of the store: {}", names.join(", "));
         let stdin = start_stdin(&shared, &store, &stop)?;
+        let journals = start_journals(&shared, &store, &stop, options.once)?;
         let (mut pipeline, open) = Pipeline::start(
             &shared.config,
             store,
@@ -202,6 +205,9 @@ impl Daemon {
             shared.host.clone(),
             options,
         )?;
+        for (journal, source) in journals {
+            pipeline.attach_journal(journal, source);
+        }
         if let Some((stdin, source)) = stdin {
             pipeline.attach(stdin, source);
         }
@@ -256,6 +262,30 @@ fn start_stdin<'s>(
     );
     let fail = |source| DaemonError::Thread { action: "start to read standard input", source };
     Ok(Some((stdin.map_err(fail)?, source)))
+}
+
+/// Reads the journals that are sources.
+fn start_journals<'s>(
+    shared: &'s Shared,
+    store: &Store,
+    stop: &Stop,
+    once: bool,
+) -> Result<Vec<(Journal, &'s SourceConfig)>, DaemonError> {
+    let generations = store.generations()?;
+    let mut journals = Vec::new();
+    for source in shared.config.sources.iter().filter(|source| source.is_journal()) {
+        let journal = Journal::start(
+            source,
+            &generations,
+            shared.seed,
+            shared.config.follow.max_line_bytes(),
+            once,
+            Arc::clone(&stop.waker),
+        );
+        let fail = |source| DaemonError::Thread { action: "start to read the journal", source };
+        journals.push((journal.map_err(fail)?, source));
+    }
+    Ok(journals)
 }
 
 fn prime_metrics(shared: &Shared, open: &[Alert]) {
@@ -332,7 +362,9 @@ impl Run {
             // The first look finds the files; only a second one that finds nothing new ends a
             // run from cron, and never before standard input has ended.
             quiet += 1;
-            let once = self.options.once && self.pipeline.stdin().is_none_or(|(_, ended)| ended);
+            let once = self.options.once
+                && self.pipeline.stdin().is_none_or(|(_, ended)| ended)
+                && self.pipeline.journals().all(|(_, ended)| ended);
             if once && 2 <= quiet {
                 break;
             }
@@ -420,6 +452,26 @@ impl Run {
                 Some(file) => self.shared.readiness.fail(&check, &file.to_string()),
                 None if status.missing => {
                     self.shared.readiness.fail(&check, "no file matches its path");
+                }
+                None => self.shared.readiness.pass(&check),
+            }
+        }
+        for (journal, ended) in self.pipeline.journals() {
+            let format = formats.iter().find(|(name, _)| *name == journal.name);
+            let format = format.map_or("", |(_, format)| short_format(format));
+            let problem = journal.problem();
+            self.shared.metrics.set_source(&SourceState {
+                source: &journal.name,
+                formats: &[format],
+                files: u64::from(!ended),
+                unreadable: u64::from(problem.is_some()),
+                ..Default::default()
+            });
+            let check = format!("source {}", journal.name);
+            match problem {
+                Some(problem) => {
+                    let problem = format!("cannot read the journal: {problem}");
+                    self.shared.readiness.fail(&check, &problem);
                 }
                 None => self.shared.readiness.pass(&check),
             }

@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use super::Options;
 use super::decode::Decoder;
 use super::hours::Hours;
+use super::journal::{Journal, is_journal};
 use super::stdin::{self, Stdin};
 use crate::config::{Config, definition};
 use crate::engine::batch::EventBatch;
@@ -64,7 +65,7 @@ impl SourceFormat {
         Self {
             name: source.id().to_owned(),
             definition: definition(source),
-            fixed: source.log_format.is_some() || source.format.0 != "auto",
+            fixed: source.log_format.is_some() || source.format.0 != "auto" || source.is_journal(),
             zone: source.timezone.clone().unwrap_or_else(|| machine.to_owned()),
             site: source.site.clone().unwrap_or_else(|| host.to_owned()),
             seen: 0,
@@ -88,9 +89,11 @@ pub(super) struct Pipeline {
     store: Store,
     follower: Follower,
     stdin: Option<Stdin>,
+    /// Each with the index of its format.
+    journals: Vec<(Journal, usize)>,
     /// What comes through standard input happened long ago, or nothing has come as yet.
     stdin_is_late: bool,
-    /// Of the followed sources, and of standard input behind them.
+    /// Of the followed sources, the journals behind them, and standard input as the last.
     formats: Vec<SourceFormat>,
     decoder: Decoder,
     memory: Memory,
@@ -108,6 +111,7 @@ pub(super) struct Pipeline {
     buffer: Vec<u8>,
     batch: EventBatch,
     // What the next commit holds. It stays until the store has taken it.
+    cursors: HashMap<u64, String>,
     frames: Vec<Frame>,
     alerts: Vec<Alert>,
     readings: HashMap<usize, Reading>,
@@ -134,7 +138,10 @@ impl Pipeline {
         options: Options,
     ) -> Result<(Self, Vec<Alert>), StoreError> {
         let generations = store.generations()?.into_iter();
-        let files = generations.filter(|(id, _)| GenerationId(*id) != stdin::GENERATION);
+        let files = generations.filter(|(id, _)| {
+            let id = GenerationId(*id);
+            id != stdin::GENERATION && !is_journal(id)
+        });
         let resume = files.filter_map(|(_, text)| {
             serde_json::from_str::<Generation>(&text)
                 .inspect_err(|error| tracing::error!("a stored position cannot be read: {error}"))
@@ -142,7 +149,8 @@ impl Pipeline {
         });
         let mut limits = config.follow;
         limits.once = options.once;
-        let followed: Vec<_> = config.sources.iter().filter(|s| !s.is_stdin()).cloned().collect();
+        let is_file = |source: &&SourceConfig| !source.is_stdin() && !source.is_journal();
+        let followed: Vec<_> = config.sources.iter().filter(is_file).cloned().collect();
         let follower = Follower::new(&followed, resume.collect(), limits);
         let enricher = Arc::new(config.enricher());
         let mut decoder = Decoder::new(enricher);
@@ -157,6 +165,7 @@ impl Pipeline {
             store,
             follower,
             stdin: None,
+            journals: Vec::new(),
             stdin_is_late: false,
             formats,
             decoder,
@@ -172,11 +181,27 @@ impl Pipeline {
             states: HashMap::new(),
             buffer: Vec::new(),
             batch: EventBatch::default(),
+            cursors: HashMap::new(),
             frames: Vec::new(),
             alerts: Vec::new(),
             readings: HashMap::new(),
         };
         Ok((pipeline, open))
+    }
+
+    /// Reads a journal too, as `source`. Before standard input, if that is a source.
+    pub(super) fn attach_journal(&mut self, journal: Journal, source: &SourceConfig) {
+        assert!(self.stdin.is_none(), "standard input comes last");
+        self.journals.push((journal, self.formats.len()));
+        self.formats.push(SourceFormat::new(source, &self.host));
+    }
+
+    /// The journals that are read, and whether each of them has ended.
+    pub(super) fn journals(&mut self) -> impl Iterator<Item = (&Journal, bool)> {
+        self.journals.iter_mut().map(|(journal, _)| {
+            let ended = journal.has_ended();
+            (&*journal, ended)
+        })
     }
 
     /// Reads standard input too, as `source`.
@@ -296,6 +321,14 @@ impl Pipeline {
         let last_time = |id: GenerationId| self.last_times.get(&id.0).copied().unwrap_or_default();
         let ready = self.follower.ready();
         let oldest = ready.iter().map(|one| one.generation).min_by_key(|id| last_time(*id));
+        let journals = self.journals.iter_mut().enumerate();
+        let ready = journals
+            .filter_map(|(at, (journal, _))| journal.is_ready().then_some((at, journal.id())));
+        if let Some((at, id)) = ready.min_by_key(|(_, id)| last_time(*id))
+            && oldest.is_none_or(|file| last_time(id) <= last_time(file))
+        {
+            return self.next_of_journal(at, now);
+        }
         let piped = self.stdin.as_mut().is_some_and(Stdin::is_ready);
         match oldest {
             Some(oldest) if !piped || last_time(oldest) < last_time(stdin::GENERATION) => {
@@ -304,6 +337,13 @@ impl Pipeline {
             }
             _ => self.next_of_stdin(now),
         }
+    }
+
+    fn next_of_journal(&mut self, at: usize, now: Timestamp) -> Option<Block> {
+        let (journal, source) = &mut self.journals[at];
+        let (block, cursor) = journal.take(now)?;
+        self.cursors.insert(journal.id().0, cursor);
+        Some(Block { source: *source, ..block? })
     }
 
     fn next_of_stdin(&mut self, now: Timestamp) -> Option<Block> {
@@ -329,6 +369,7 @@ impl Pipeline {
             zone: format.zone.clone(),
             format: definition,
             truncated_last: block.truncated_last,
+            wide: block.encoding.is_wide(),
             ..Frame::default()
         };
         let misses = self.decoder.parser(&frame.format, &frame.zone).misses();
@@ -418,7 +459,7 @@ impl Pipeline {
     /// Stores what was read. When the store refuses, everything stays as it is for the next try.
     fn commit(&mut self) -> Result<(Turn, Option<Seq>), StoreError> {
         let changes = self.follower.take_changes();
-        let nothing = self.frames.is_empty() && self.alerts.is_empty();
+        let nothing = self.frames.is_empty() && self.alerts.is_empty() && self.cursors.is_empty();
         if nothing && changes.changed.is_empty() && changes.forgotten.is_empty() {
             return Ok((Turn::default(), None));
         }
@@ -440,6 +481,7 @@ impl Pipeline {
             let told = self.states.get(&one.generation).map_or("", String::as_str);
             (one.generation, stdin::state(one.to, told))
         }));
+        generations.extend(self.cursors.iter().map(|(id, cursor)| (*id, cursor.clone())));
         let expired: Vec<u64> = changes.forgotten.iter().map(|id| id.0).collect();
         let hours = self.hours.records(&self.store)?;
         let commit = Commit {
@@ -476,6 +518,7 @@ impl Pipeline {
             self.metrics.add_tally(tally);
         }
         self.hours.committed();
+        self.cursors.clear();
         for (source, reading) in self.readings.drain() {
             let failures: Vec<(&str, u64)> =
                 Miss::ALL.iter().zip(reading.misses).map(|(miss, n)| (miss.name(), n)).collect();

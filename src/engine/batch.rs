@@ -33,6 +33,8 @@ pub struct Origin {
     pub site: String,
     /// Machine that wrote the log.
     pub host: String,
+    /// The file is UTF-16, and its lines were made UTF-8 on the way: offsets count as in the file.
+    pub wide: bool,
 }
 
 impl Default for Origin {
@@ -43,6 +45,7 @@ impl Default for Origin {
             fingerprint: [0; 32],
             site: "default".to_owned(),
             host: String::new(),
+            wide: false,
         }
     }
 }

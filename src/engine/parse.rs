@@ -4,6 +4,7 @@
 //! the raw line kept. Hostile input that makes a parser panic (a bug) costs that line only.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use memchr::{memchr, memrchr};
 use super::batch::{Action, EventBatch, Field, Kind, Level, Malformed, Origin, Writer};
 use super::enrich::{Agents, Enricher};
 use super::format::{Context, FormatSet, FormatState, Miss};
+use super::text::wide_len;
 use super::time::TimeReader;
 use crate::units::Timestamp;
 
@@ -28,6 +30,21 @@ pub struct Text {
     pub truncated_last: bool,
     /// When it was read: the time of events that carry none.
     pub read_at: Timestamp,
+}
+
+/// Where the lines of a text were, and when.
+#[derive(Clone, Copy)]
+struct Place {
+    from: u64,
+    wide: bool,
+    read_at: Timestamp,
+}
+
+impl Place {
+    /// Bytes that `text` takes in the file.
+    fn length(self, text: &[u8]) -> u64 {
+        if self.wide { wide_len(text) } else { text.len() as u64 }
+    }
 }
 
 /// Reads the lines of one source.
@@ -84,16 +101,18 @@ impl Parser {
     /// Fills `batch` with the events of `text`; answers the batch's former buffer for reuse.
     pub fn fill(&mut self, batch: &mut EventBatch, text: Text) -> Vec<u8> {
         let Text { origin, bytes, from, truncated_last, read_at } = text;
+        let place = Place { from, wide: origin.wide, read_at };
         let buffer = batch.refill(origin, bytes);
         let mut at = 0;
-        while let Some(next) = self.run(batch, at, from, read_at) {
+        while let Some(next) = self.run(batch, at, place) {
             // A parser panicked on the line at `next`: keep that line as it is and go on.
             at = next;
         }
         if truncated_last {
             let text = batch.bytes();
             let text = text.strip_suffix(b"\n").unwrap_or(text);
-            let last = from + memrchr(b'\n', text).map_or(0, |end| end as u64 + 1);
+            let before = memrchr(b'\n', text).map_or(0, |end| end + 1);
+            let last = from + place.length(&text[..before]);
             // A line that is no event has no row to mark.
             batch.mark_last(|row| {
                 if row.offset == last {
@@ -105,20 +124,17 @@ impl Parser {
     }
 
     /// Reads from byte `start` to the end; answers where to go on when a parser panicked.
-    fn run(
-        &mut self,
-        batch: &mut EventBatch,
-        start: usize,
-        from: u64,
-        read_at: Timestamp,
-    ) -> Option<usize> {
+    fn run(&mut self, batch: &mut EventBatch, start: usize, place: Place) -> Option<usize> {
         let (raw, mut out) = batch.open();
         let mut at = start;
+        let mut offset = place.from + place.length(&raw[..start]);
         let result = catch_unwind(AssertUnwindSafe(|| {
             while at < raw.len() {
                 let end = memchr(b'\n', &raw[at..]).map_or(raw.len(), |length| at + length);
-                self.line(raw, at, end, from, read_at, &mut out);
-                at = end + 1;
+                self.line(raw, at..end, offset, place.read_at, &mut out);
+                let next = end + 1;
+                offset += place.length(&raw[at..next.min(raw.len())]);
+                at = next;
             }
         }));
         if result.is_ok() {
@@ -126,9 +142,9 @@ impl Parser {
         }
         let end = memchr(b'\n', &raw[at..]).map_or(raw.len(), |length| at + length);
         out.reset();
-        out.row.offset = from + at as u64;
+        out.row.offset = offset;
         out.set_line(&raw[at..end]);
-        self.fail(&mut out, "internal error while reading this line", read_at);
+        self.fail(&mut out, "internal error while reading this line", place.read_at);
         out.finish();
         Some(end + 1)
     }
@@ -137,19 +153,17 @@ impl Parser {
     fn line(
         &mut self,
         raw: &[u8],
-        start: usize,
-        end: usize,
-        from: u64,
+        at: Range<usize>,
+        offset: u64,
         read_at: Timestamp,
         out: &mut Writer<'_>,
     ) {
-        let line = &raw[start..end];
+        let line = &raw[at];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = without_nul_run(line);
         if line.is_empty() && !self.keep_empty {
             return;
         }
-        let offset = from + start as u64;
         let mut cx = Context { times: &mut self.times };
         match self.formats.parse(line, &mut cx, out) {
             Ok(()) if out.row.action == Action::LogDirective && !self.keep_empty => {

@@ -49,6 +49,18 @@ pub fn cut<'t>(text: &'t [u8], part: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
     Some((&text[..at], &text[at + part.len()..]))
 }
 
+/// Bytes that `text` takes in UTF-16: what it took in a file that was read from there.
+///
+/// Four for a character outside the basic plane, else two; half of a surrogate pair counts as one.
+pub fn wide_len(text: &[u8]) -> u64 {
+    let units = text.iter().map(|byte| match byte {
+        0x80..=0xbf => 0,
+        0xf0.. => 2,
+        _ => 1,
+    });
+    units.sum::<u64>() * 2
+}
+
 /// Hexadecimal digit of a value below 16, upper case.
 pub fn hex_digit(value: u8) -> u8 {
     b"0123456789ABCDEF"[usize::from(value & 15)]

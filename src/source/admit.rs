@@ -2,17 +2,18 @@
 //! generation, with its place in the reading order.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::config::Start;
+use super::content::{Archive, Content, ReadAt};
+use super::encoding::{Encoding, SNIFF_BYTES};
 use super::follow::Follower;
 use super::generation::{Began, Generation, GenerationId};
-use super::identity::{ANCHOR_BYTES, Digest, Stat, digest_at, read_at};
+use super::identity::{ANCHOR_BYTES, Digest, FileId, HEAD_BYTES, Stat, digest_at};
 use super::look::{Kind, Sighting};
-use super::names::sort_oldest_first;
+use super::names::{is_compressed, plain_name, sort_oldest_first};
 use super::rescan::Look;
 use super::status::NoticeKind;
 use super::tail::{Place, Tail};
@@ -33,14 +34,16 @@ impl Follower {
                 bases.entry(stranger.base.clone()).or_default().push(stranger);
             }
         }
-        fn name(sighting: &Sighting) -> &OsStr {
-            sighting.path.file_name().unwrap_or_default()
-        }
         for (base, strangers) in bases {
             let (live, mut rotated): (Vec<_>, Vec<_>) =
                 strangers.into_iter().partition(Sighting::is_live);
             let base_name = base.file_name().unwrap_or_default();
-            sort_oldest_first(base_name, &mut rotated, name, |s| s.stat.modified);
+            sort_oldest_first(
+                base_name,
+                &mut rotated,
+                |s| plain_name(&s.path),
+                |s| s.stat.modified,
+            );
             let mut history = rotated.len();
             for stranger in &rotated {
                 history -= 1;
@@ -66,6 +69,12 @@ impl Follower {
             self.begin(s, Began::History, now);
             return;
         }
+        if s.kind == Kind::Archive {
+            let is_missed = self.may_have_missed(s) && self.is_unknown(s);
+            return if is_missed {
+                self.begin_missed(s, now)
+            };
+        }
         let is_copy = s.stat.size == 0 || self.is_copy_of_known(s, now);
         if is_copy {
             // It may be a copy in the making: look again.
@@ -73,12 +82,16 @@ impl Follower {
         } else if s.kind == Kind::Watched {
             self.begin(s, Began::Discovered, now);
         } else if look.known.contains(&s.base) && self.may_have_missed(s) {
-            if self.begin(s, Began::Missed, now) {
-                self.sources[s.source].status.missed += 1;
-                self.tell(s.source, &s.path, NoticeKind::Missed);
-            }
+            self.begin_missed(s, now);
         } else if is_recent {
             self.begin(s, Began::History, now);
+        }
+    }
+
+    fn begin_missed(&mut self, s: &Sighting, now: Timestamp) {
+        if self.begin(s, Began::Missed, now) {
+            self.sources[s.source].status.missed += 1;
+            self.tell(s.source, &s.path, NoticeKind::Missed);
         }
     }
 
@@ -112,7 +125,7 @@ impl Follower {
             tail.note(&s.stat, now);
             tail.place_at(&s.path, Place::Rotated);
             if !tail.generation.finished {
-                tail.file = Some(file);
+                tail.file = Some(Content::File(file));
             }
             self.changed.insert(tail.generation.id);
         }
@@ -156,20 +169,28 @@ impl Follower {
         if stat.id != s.stat.id {
             return Ok(None);
         }
+        let (content, id, size) = if s.kind == Kind::Archive {
+            let Some(archive) = Archive::open(file)? else { return Ok(None) };
+            let size = archive.look_ahead(0, HEAD_BYTES as u64);
+            (Content::Archive(archive), FileId::default(), size)
+        } else {
+            (Content::File(file), stat.id, stat.size)
+        };
         let source = &self.sources[s.source];
         let mut generation = Generation {
             id: GenerationId(self.next_id),
             source: source.config.id().to_owned(),
             path: s.path.clone(),
             base: s.base.clone(),
-            file: stat.id,
+            file: id,
             head_len: 0,
             head_hash: Digest::empty(),
             anchor_len: 0,
             anchor_hash: Digest::empty(),
             offset: 0,
-            size: stat.size,
+            size,
             modified: stat.modified,
+            encoding: None,
             fingerprint: None,
             rank: self.rank_of(s),
             finished: began == Began::History,
@@ -179,16 +200,19 @@ impl Follower {
             long_lines: 0,
             note: String::new(),
         };
-        generation.grow_head(&file, stat.size)?;
+        generation.grow_head(&content, size)?;
         if began == Began::History {
-            generation.move_to(&file, stat.size)?;
+            generation.move_to(&content, size)?;
         } else if source.is_new && source.config.start == Start::End {
-            generation.move_to(&file, after_last_line(&file, stat.size)?)?;
+            let encoding = encoding_of(&content)?;
+            generation.encoding = Some(encoding);
+            generation.move_to(&content, after_last_line(&content, size, encoding)?)?;
         }
         self.next_id += 1;
         let mut tail = Tail::new(generation, s.source, now);
         (tail.place, tail.seen, tail.checked) = (s.place(), true, Some(stat));
-        tail.file = (began != Began::History).then_some(file);
+        tail.file = (began != Began::History).then_some(content);
+        tail.look_ahead(HEAD_BYTES);
         Ok(Some(tail))
     }
 
@@ -216,11 +240,8 @@ impl Follower {
 
 /// True when the name of `s` says that it was rotated away before the file of `tail`.
 fn is_older_name(s: &Sighting, tail: &Tail) -> bool {
-    let (Some(base), Some(ours), Some(theirs)) =
-        (s.base.file_name(), s.path.file_name(), tail.generation.path.file_name())
-    else {
-        return false;
-    };
+    let Some(base) = s.base.file_name() else { return false };
+    let (ours, theirs) = (plain_name(&s.path), plain_name(&tail.generation.path));
     let mut names = [(ours, s.stat.modified), (theirs, tail.generation.modified)];
     sort_oldest_first(base, &mut names, |(name, _)| name, |(_, modified)| *modified);
     names[0].0 == ours
@@ -240,8 +261,9 @@ fn is_copy(
     let generation = &tail.generation;
     let opened;
     let original = match &tail.file {
-        Some(file) => Some(file),
+        Some(content) => content.file(),
         None if tail.place == Place::Gone || tail.place == Place::Unseen => None,
+        None if is_compressed(&generation.path) => None,
         None => {
             opened = open(&generation.path).ok();
             opened.as_ref()
@@ -268,15 +290,23 @@ fn is_copy(
         && digest_at(copy, last, last_len)? == digest_at(original, last, last_len)?)
 }
 
+/// The encoding of a file as far as it is written.
+fn encoding_of(content: &Content) -> io::Result<Encoding> {
+    let mut first = [0; SNIFF_BYTES];
+    let read = content.fill_at(&mut first, 0)?;
+    Ok(Encoding::of(&first[..read], true).unwrap_or_default().0)
+}
+
 /// The position after the last line feed before `size`.
-fn after_last_line(file: &File, size: u64) -> io::Result<u64> {
+fn after_last_line(content: &Content, size: u64, encoding: Encoding) -> io::Result<u64> {
     let mut buffer = vec![0; 64 << 10];
     let mut end = size;
     while 0 < end {
-        let start = end.saturating_sub(buffer.len() as u64);
-        let length = read_at(file, &mut buffer[..(end - start) as usize], start)?;
-        if let Some(newline) = memchr::memrchr(b'\n', &buffer[..length]) {
-            return Ok(start + newline as u64 + 1);
+        // Units begin at even positions.
+        let start = end.saturating_sub(buffer.len() as u64).next_multiple_of(2);
+        let length = content.fill_at(&mut buffer[..(end - start) as usize], start)?;
+        if let Some(line_end) = encoding.last_line_end(&buffer[..length]) {
+            return Ok(start + line_end as u64);
         }
         end = start;
     }

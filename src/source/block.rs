@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::encoding::Encoding;
 use super::generation::GenerationId;
 use super::identity::Digest;
 use crate::units::Timestamp;
@@ -16,17 +17,20 @@ pub struct Block {
     pub source: usize,
     /// Name of the file, for messages.
     pub path: Arc<Path>,
-    /// Position of the first byte. The line at `bytes[i]` begins at `from + i`.
+    /// Position of the first byte in the file. The line at `bytes[i]` begins at `from + i`; in
+    /// UTF-16, at `from` and the bytes that `bytes[..i]` take there.
     pub from: u64,
     /// Position to resume from once these lines are safe.
     ///
-    /// More than `from + bytes.len()` only after a cut line, whose rest was skipped.
+    /// Further than the bytes reach only after a cut line, whose rest was skipped.
     pub to: u64,
-    /// Whole lines with their line feeds. The last line lacks one only when the input ended
+    /// Whole lines with their line feeds, in UTF-8 where the file is UTF-16. The last line lacks one only when the input ended
     /// without it, or when it was cut.
     pub bytes: Vec<u8>,
     /// The last line was longer than the limit: its head is here, its rest was skipped.
     pub truncated_last: bool,
+    /// How the file writes its text.
+    pub encoding: Encoding,
     /// Part of the event ids.
     pub fingerprint: Digest,
     /// Last change of the file: the reference for times written without a year.

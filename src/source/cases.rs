@@ -14,22 +14,22 @@ use super::status::{Level, Notice, NoticeKind};
 use crate::units::Timestamp;
 
 /// A directory of logs with a follower on it.
-struct Bench {
-    directory: tempfile::TempDir,
-    configs: Vec<SourceConfig>,
-    follower: Follower,
-    limits: Limits,
-    now: Timestamp,
-    notices: Vec<Notice>,
+pub(super) struct Bench {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) configs: Vec<SourceConfig>,
+    pub(super) follower: Follower,
+    pub(super) limits: Limits,
+    pub(super) now: Timestamp,
+    pub(super) notices: Vec<Notice>,
 }
 
 impl Bench {
     /// Follows `pattern` below a new directory.
-    fn new(pattern: &str) -> Self {
+    pub(super) fn new(pattern: &str) -> Self {
         Self::with(pattern, |_| (), Limits::default())
     }
 
-    fn with(pattern: &str, change: impl Fn(&mut SourceConfig), limits: Limits) -> Self {
+    pub(super) fn with(pattern: &str, change: impl Fn(&mut SourceConfig), limits: Limits) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = SourceConfig::new(format!("{}/{pattern}", directory.path().display()));
         change(&mut config);
@@ -39,30 +39,34 @@ impl Bench {
         Self { directory, configs, follower, limits, now, notices: Vec::new() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path(name), text).expect("written");
     }
 
-    fn append(&self, name: &str, text: &str) {
-        let file = OpenOptions::new().append(true).create(true).open(self.path(name));
-        io::Write::write_all(&mut file.expect("opened"), text.as_bytes()).expect("written");
+    pub(super) fn append(&self, name: &str, text: &str) {
+        self.append_bytes(name, text.as_bytes());
     }
 
-    fn rename(&self, from: &str, to: &str) {
+    pub(super) fn append_bytes(&self, name: &str, bytes: &[u8]) {
+        let file = OpenOptions::new().append(true).create(true).open(self.path(name));
+        io::Write::write_all(&mut file.expect("opened"), bytes).expect("written");
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) {
         fs::rename(self.path(from), self.path(to)).expect("renamed");
     }
 
-    fn truncate(&self, name: &str) {
+    pub(super) fn truncate(&self, name: &str) {
         let file = OpenOptions::new().write(true).open(self.path(name)).expect("opened");
         file.set_len(0).expect("truncated");
     }
 
     /// Looks and reads all there is.
-    fn read(&mut self) -> String {
+    pub(super) fn read(&mut self) -> String {
         let (mut text, mut buffer) = (String::new(), Vec::new());
         self.notices.extend(self.follower.rescan(self.now));
         while let Some(block) = self.follower.read(buffer) {
@@ -72,20 +76,20 @@ impl Bench {
         text
     }
 
-    fn read_later(&mut self) -> String {
+    pub(super) fn read_later(&mut self) -> String {
         self.now = self.now.plus_ms(6000);
         self.read()
     }
 
     /// Ends the process after a commit and starts another one.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         let stored: Vec<Generation> = self.follower.generations().cloned().collect();
         let json = serde_json::to_string(&stored).expect("text");
         let resume = serde_json::from_str(&json).expect("the same values");
         self.follower = Follower::new(&self.configs, resume, self.limits);
     }
 
-    fn warnings(&self) -> Vec<&NoticeKind> {
+    pub(super) fn warnings(&self) -> Vec<&NoticeKind> {
         let warned = self.notices.iter().filter(|notice| notice.level() == Level::Warn);
         warned.map(|notice| &notice.kind).collect()
     }
@@ -434,6 +438,52 @@ fn a_name_that_is_no_utf_8_does_not_stop_a_commit() {
     assert_eq!("1\n", bench.read());
     bench.restart();
     assert_eq!("", bench.read());
+}
+
+/// The bytes of a UTF-16 file after its first two.
+fn wide(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+#[test]
+fn a_utf_16_file_is_followed_by_positions_in_its_own_bytes() {
+    let mut bench = Bench::new("a.log");
+    bench.write("a.log", b"\xff");
+    assert_eq!("", bench.read());
+    bench.write("a.log", [b"\xff\xfe".as_slice(), &wide("one\r\n\u{a0a}tw\u{f6}\n")].concat());
+    bench.follower.rescan(bench.now);
+    let block = bench.follower.read(Vec::new()).expect("a block");
+    assert_eq!((2, 22), (block.from, block.to));
+    assert_eq!("one\r\n\u{a0a}tw\u{f6}\n", String::from_utf8_lossy(&block.bytes));
+    assert!(block.encoding.is_wide());
+    // Half of a line feed is none.
+    bench.append_bytes("a.log", &wide("three\n")[..11]);
+    bench.restart();
+    assert_eq!("", bench.read());
+    bench.append_bytes("a.log", b"\0");
+    assert_eq!("three\n", bench.read());
+    bench.append_bytes("a.log", &wide("fo"));
+    bench.rename("a.log", "a.log.1");
+    bench.append_bytes("a.log.1", &wide("ur"));
+    bench.write("a.log", "in bytes\n");
+    assert_eq!("", bench.read());
+    assert_eq!("fourin bytes\n", bench.read_later());
+    assert!(bench.warnings().is_empty(), "{:?}", bench.notices);
+}
+
+#[test]
+fn long_lines_of_a_utf_16_file_are_cut_and_the_end_can_be_the_start() {
+    let limits = Limits { max_line_size: crate::units::ByteSize(1001), ..Limits::default() };
+    let mut bench = Bench::with("*.log", |config| config.start = Start::End, limits);
+    bench.write("a.log", wide("2026-11-20 07:46:41 old, with no byte order mark\nunfin"));
+    assert_eq!("", bench.read());
+    bench.append_bytes("a.log", &wide("ished\n"));
+    assert_eq!("unfinished\n", bench.read());
+    bench.append_bytes("a.log", &wide(&"y".repeat(300_000)));
+    assert_eq!("", bench.read(), "its end is not found yet");
+    bench.append_bytes("a.log", &wide("\nnext\n"));
+    assert_eq!(format!("{}next\n", "y".repeat(500)), bench.read());
+    assert_eq!(1, bench.follower.status()[0].long_lines);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use crate::units::ByteSize;
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceConfig {
-    /// File to follow, or a pattern with `*`, `?`, `[a-z]` and `**`; `-` is standard input.
+    /// File to follow, or a pattern with `*`, `?`, `[a-z]` and `**`; `-` is standard input,
+    /// `journal:` the system's journal, `journal:/directory` the journal files in a directory.
     pub path: String,
 
     /// Stable name of the source in events, metrics and positions.
@@ -33,6 +34,12 @@ pub struct SourceConfig {
 
     /// Files to leave out: patterns of whole paths, or of file names when without `/`.
     pub exclude: Vec<String>,
+
+    /// Units whose messages are read, of a journal: all when none is named.
+    pub units: Vec<String>,
+
+    /// Fields that messages must have, of a journal, such as `SYSLOG_IDENTIFIER=sudo`.
+    pub matches: Vec<String>,
 
     /// Where a file seen for the first time is begun: `beginning` or `end`.
     pub start: Start,
@@ -85,6 +92,7 @@ impl SourceConfig {
         if self.path.is_empty() {
             return Err(SourceError::NoPath);
         }
+        self.check_journal()?;
         let patterns = std::iter::once(&self.path).chain(&self.exclude);
         for pattern in patterns {
             Pattern::new(pattern)
@@ -101,6 +109,19 @@ pub enum SourceError {
     /// There is nothing to follow.
     #[error("`path` is empty; name a log file, such as `/var/log/nginx/access.log`")]
     NoPath,
+
+    /// Settings of a journal for something else.
+    #[error(
+        "`units` and `matches` belong to a journal; set `path = \"journal:\"`, or leave them out"
+    )]
+    NoJournal,
+
+    /// What is to be matched is no field with a value.
+    #[error("`{text}` is no match; write a field and its value, such as `SYSLOG_IDENTIFIER=sudo`")]
+    BadMatch {
+        /// As configured.
+        text: String,
+    },
 
     /// A pattern has no meaning.
     #[error("`{pattern}` is not a pattern: {reason}")]

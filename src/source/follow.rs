@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::archived::Heads;
 use super::block::Block;
 use super::config::{Limits, SourceConfig};
 use super::generation::{Generation, GenerationId};
@@ -36,6 +37,8 @@ pub struct Follower {
     pub(super) forgotten: Vec<GenerationId>,
     /// Directories whose rotated files are all known, by the time of their last change.
     pub(super) settled: HashMap<PathBuf, Timestamp>,
+    /// What was found in archives.
+    pub(super) heads: Heads,
     pub(super) open: Open,
 }
 
@@ -85,6 +88,7 @@ impl Follower {
             changed: BTreeSet::new(),
             forgotten: Vec::new(),
             settled: HashMap::new(),
+            heads: Heads::new(),
             open: open_log,
         }
     }

@@ -4,13 +4,14 @@
 //! covers, so that a crash at any moment leaves a position and its lines, or neither.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::content::ReadAt;
+use super::encoding::Encoding;
 use super::identity::{ANCHOR_BYTES, Digest, FileId, HEAD_BYTES, Stat, digest_at};
 use crate::units::Timestamp;
 
@@ -71,6 +72,9 @@ pub struct Generation {
     pub size: u64,
     /// Last change of the file at the last look.
     pub modified: Timestamp,
+    /// How it writes its text; `None` until its first bytes say so.
+    #[serde(default)]
+    pub encoding: Option<Encoding>,
     /// Part of the event ids; `None` until the first data line is whole.
     pub fingerprint: Option<Digest>,
     /// Reading order among the generations of one base.
@@ -102,14 +106,14 @@ impl Generation {
     }
 
     /// True when `file` holds all the content that was read, unchanged. Vacuous for an empty one.
-    pub(super) fn is_in(&self, file: &File) -> io::Result<bool> {
+    pub(super) fn is_in(&self, file: &impl ReadAt) -> io::Result<bool> {
         Ok(Some(self.head_hash) == digest_at(file, 0, self.head_len)?
             && Some(self.anchor_hash)
                 == digest_at(file, self.offset - u64::from(self.anchor_len), self.anchor_len)?)
     }
 
     /// Takes the longer head of a file that has grown.
-    pub(super) fn grow_head(&mut self, file: &File, size: u64) -> io::Result<bool> {
+    pub(super) fn grow_head(&mut self, file: &impl ReadAt, size: u64) -> io::Result<bool> {
         let length = size.min(HEAD_BYTES as u64) as u32;
         if length <= self.head_len {
             return Ok(false);
@@ -120,7 +124,7 @@ impl Generation {
     }
 
     /// Moves the position to `offset` and takes the bytes before it as the new anchor.
-    pub(super) fn move_to(&mut self, file: &File, offset: u64) -> io::Result<()> {
+    pub(super) fn move_to(&mut self, file: &impl ReadAt, offset: u64) -> io::Result<()> {
         let length = offset.min(ANCHOR_BYTES as u64) as u32;
         let hash = digest_at(file, offset - u64::from(length), length)?;
         let hash = hash.ok_or(io::ErrorKind::UnexpectedEof)?;

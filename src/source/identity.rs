@@ -4,13 +4,15 @@
 //! is deleted. Two short hashes read in a microsecond say more than both.
 
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::content::ReadAt;
+use super::encoding::Encoding;
 use crate::units::Timestamp;
 
 /// Bytes from the start of a file that identify it; fewer while it is shorter.
@@ -111,25 +113,15 @@ impl Stat {
     }
 }
 
-/// Reads from `offset` until `buffer` is full or the file ends.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
 /// The digest of `length` bytes from `offset` on; `None` where the file ends before.
-pub(super) fn digest_at(file: &File, offset: u64, length: u32) -> io::Result<Option<Digest>> {
+pub(super) fn digest_at(
+    content: &impl ReadAt,
+    offset: u64,
+    length: u32,
+) -> io::Result<Option<Digest>> {
     let mut buffer = [0; HEAD_BYTES];
     let buffer = &mut buffer[..(length as usize).min(HEAD_BYTES)];
-    let read = read_at(file, buffer, offset)?;
+    let read = content.fill_at(buffer, offset)?;
     Ok((read == buffer.len()).then(|| Digest::of(buffer)))
 }
 
@@ -137,18 +129,24 @@ pub(super) fn digest_at(file: &File, offset: u64, length: u32) -> io::Result<Opt
 /// at most [`FINGERPRINT_BYTES`]; lines that begin with `#` are headers. `None` as long as more
 /// bytes could change it.
 ///
-/// `first` are the first bytes, `whole` says that no more will come.
-pub fn fingerprint(first: &[u8], whole: bool) -> Option<Digest> {
-    let first = &first[..first.len().min(FINGERPRINT_BYTES)];
-    let mut start = 0;
-    while let Some(length) = memchr::memchr(b'\n', &first[start..]) {
-        let end = start + length + 1;
-        if first[start] != b'#' {
+/// `first` are the first bytes of a file of that encoding, after its byte order mark `mark`, which
+/// counts too. `whole` says that no more will come.
+pub(super) fn fingerprint(
+    mark: &[u8],
+    first: &[u8],
+    encoding: Encoding,
+    whole: bool,
+) -> Option<Digest> {
+    let first = [mark, &first[..first.len().min(FINGERPRINT_BYTES - mark.len())]].concat();
+    let mut start = mark.len();
+    while let Some(length) = encoding.first_line_end(&first[start..]) {
+        let end = start + length;
+        if !encoding.begins_with(&first[start..], b'#') {
             return Some(Digest::of(&first[..end]));
         }
         start = end;
     }
-    (whole || first.len() == FINGERPRINT_BYTES).then(|| Digest::of(first))
+    (whole || first.len() == FINGERPRINT_BYTES).then(|| Digest::of(&first))
 }
 
 #[cfg(test)]
@@ -157,23 +155,39 @@ mod tests {
 
     const LINE: &[u8] = b"203.0.113.7 - alice [20/Nov/2026:07:46:41 +0000] \"GET /secret/?a=1 HTTP/1.1\" 401 179 \"-\" \"curl/8.5.0\"\n";
 
+    fn of(first: &[u8], whole: bool) -> Option<Digest> {
+        fingerprint(b"", first, Encoding::Bytes, whole)
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_utf_16_hide_no_header_line() {
+        let mark = b"\xef\xbb\xbf";
+        assert_eq!(None, fingerprint(mark, b"#Version: 1.0\n", Encoding::Bytes, false));
+        let marked = Some(Digest::of(b"\xef\xbb\xbfx\n"));
+        assert_eq!(marked, fingerprint(mark, b"x\ny\n", Encoding::Bytes, false));
+        let wide = b"#\0\n\0x\0\n\0";
+        assert_eq!(None, fingerprint(b"\xff\xfe", &wide[..6], Encoding::Utf16Le, false));
+        let all = Some(Digest::of(&[b"\xff\xfe", wide.as_slice()].concat()));
+        assert_eq!(all, fingerprint(b"\xff\xfe", wide, Encoding::Utf16Le, false));
+    }
+
     #[test]
     fn the_fingerprint_is_the_one_the_event_ids_are_specified_with() {
         let expected = "8bad7903442aa0519fd4aa133fa40df6406ed7483b5d350f9449d74ceb807fe6";
         let twice = [LINE, LINE].concat();
         for text in [LINE, &twice] {
-            assert_eq!(expected, fingerprint(text, false).expect("a line").to_string());
+            assert_eq!(expected, of(text, false).expect("a line").to_string());
         }
-        assert_eq!(None, fingerprint(&LINE[..100], false), "the line is not finished");
+        assert_eq!(None, of(&LINE[..100], false), "the line is not finished");
     }
 
     #[test]
     fn header_lines_alone_identify_nothing() {
-        assert_eq!(None, fingerprint(b"#Version: 1.0\n#Fields: date\n", false));
+        assert_eq!(None, of(b"#Version: 1.0\n#Fields: date\n", false));
         let whole = b"#Version: 1.0\n2026-11-20\n";
-        assert_eq!(Some(Digest::of(whole)), fingerprint(whole, false));
+        assert_eq!(Some(Digest::of(whole)), of(whole, false));
         let long = vec![b'a'; 5000];
-        assert_eq!(Some(Digest::of(&long[..4096])), fingerprint(&long, false));
+        assert_eq!(Some(Digest::of(&long[..4096])), of(&long, false));
     }
 
     #[test]

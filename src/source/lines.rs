@@ -9,15 +9,11 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use memchr::{memchr, memrchr};
-
 use super::block::Block;
+use super::encoding::{Encoding, SNIFF_BYTES};
 use super::generation::GenerationId;
 use super::identity::fingerprint;
 use crate::units::Timestamp;
-
-/// The byte order mark some writers put before the first line.
-pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Size of a block where speed counts most.
 pub const BLOCK_BYTES: usize = 1 << 20;
@@ -32,24 +28,27 @@ pub(super) enum Cut {
 }
 
 /// Finds the whole lines of `bytes`, which begin with a line.
-pub(super) fn cut(bytes: &[u8], max_line_bytes: usize) -> Cut {
+pub(super) fn cut(bytes: &[u8], encoding: Encoding, max_line_bytes: usize) -> Cut {
+    let reach = max_line_bytes + encoding.width();
     let mut start = 0;
     // A stretch that holds a line feed can begin no long line before it; so hop from the last
     // line feed of one stretch to the last one of the next.
-    while max_line_bytes < bytes.len() - start {
-        match memrchr(b'\n', &bytes[start..=start + max_line_bytes]) {
-            Some(newline) => start += newline + 1,
+    while reach <= bytes.len() - start {
+        match encoding.last_line_end(&bytes[start..start + reach]) {
+            Some(end) => start += end,
             None => return Cut::Long { start },
         }
     }
-    let end = memrchr(b'\n', &bytes[start..]).map_or(start, |newline| start + newline + 1);
+    let end = encoding.last_line_end(&bytes[start..]).map_or(start, |end| start + end);
     Cut::Lines { end }
 }
 
 /// Cuts a reader into blocks of whole lines: one read per block, no copy but the carried tail.
 ///
 /// It reads to the end of its input, so the last line counts even without a line feed. A byte
-/// order mark and a run of NUL bytes at the start are passed over.
+/// order mark and a run of NUL bytes at the start are passed over; UTF-16 becomes UTF-8.
+///
+/// An input that breaks off gives all whole lines it had before, then the error.
 #[derive(Debug)]
 pub struct LineBlocks<R> {
     reader: R,
@@ -59,8 +58,12 @@ pub struct LineBlocks<R> {
     carry: Vec<u8>,
     /// Position of the first byte of `carry`.
     position: u64,
+    encoding: Option<Encoding>,
+    mark: &'static [u8],
     began: bool,
     ended: bool,
+    /// Why the input ended where it did, until it was told.
+    failed: Option<io::Error>,
     nul_bytes: u64,
     fingerprint: Option<super::identity::Digest>,
 }
@@ -83,12 +86,15 @@ impl<R: Read> LineBlocks<R> {
         Self {
             reader,
             origin,
-            block_bytes: block_bytes.max(max_line_bytes + 1).max(BOM.len()),
+            block_bytes: block_bytes.max(max_line_bytes + 2).max(SNIFF_BYTES),
             max_line_bytes,
             carry: Vec::new(),
             position: 0,
+            encoding: None,
+            mark: b"",
             began: false,
             ended: false,
+            failed: None,
             nul_bytes: 0,
             fingerprint: None,
         }
@@ -112,37 +118,47 @@ impl<R: Read> LineBlocks<R> {
     pub fn next_block(&mut self, mut buffer: Vec<u8>) -> io::Result<Option<Block>> {
         let mut filled = self.take_carry(&mut buffer);
         loop {
-            let at_end = filled < self.block_bytes && !self.fill(&mut buffer, &mut filled)?;
+            let at_end = filled < self.block_bytes && !self.fill(&mut buffer, &mut filled);
             if !self.began {
                 self.skip_preamble(&mut buffer, &mut filled, at_end);
                 if !self.began {
                     if at_end {
-                        return Ok(None);
+                        return self.end();
                     }
                     continue;
                 }
             }
-            let cut = match cut(&buffer[..filled], self.max_line_bytes) {
-                Cut::Lines { .. } if at_end => Cut::Lines { end: filled },
+            let encoding = self.encoding.unwrap_or_default();
+            let limit = encoding.limit(self.max_line_bytes);
+            let cut = match cut(&buffer[..filled], encoding, limit) {
+                // What is left of a line where the input broke off is none.
+                Cut::Lines { .. } if at_end && self.failed.is_none() => Cut::Lines { end: filled },
                 cut => cut,
             };
-            if !self.identify(&buffer[..filled], at_end) {
+            if !self.identify(&buffer[..filled], encoding, at_end) {
                 continue;
             }
             match cut {
-                Cut::Lines { end: 0 } if at_end => return Ok(None),
+                Cut::Lines { end: 0 } if at_end => return self.end(),
                 Cut::Lines { end: 0 } => (),
                 Cut::Lines { end } => {
-                    self.carry.extend_from_slice(&buffer[end..filled]);
+                    // Without the rest where nothing follows: it would be all of the next block.
+                    let rest = if self.failed.is_some() { end } else { filled };
+                    self.carry.extend_from_slice(&buffer[end..rest]);
                     return Ok(Some(self.block(buffer, end, end as u64, false)));
                 }
                 Cut::Long { start } => {
-                    let end = start + self.max_line_bytes;
-                    let length = self.skip_line(&mut buffer, end, filled)?;
+                    let end = start + limit;
+                    let length = self.skip_line(&mut buffer, end, filled);
                     return Ok(Some(self.block(buffer, end, length, true)));
                 }
             }
         }
+    }
+
+    /// Tells once why the input broke off, if it did.
+    fn end(&mut self) -> io::Result<Option<Block>> {
+        self.failed.take().map_or(Ok(None), Err)
     }
 
     fn take_carry(&mut self, buffer: &mut Vec<u8>) -> usize {
@@ -156,59 +172,71 @@ impl<R: Read> LineBlocks<R> {
     }
 
     /// Reads once; false at the end of the input.
-    fn fill(&mut self, buffer: &mut [u8], filled: &mut usize) -> io::Result<bool> {
+    fn fill(&mut self, buffer: &mut [u8], filled: &mut usize) -> bool {
         while !self.ended {
             match self.reader.read(&mut buffer[*filled..]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => {
                     *filled += read;
-                    return Ok(true);
+                    return true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(error) => return Err(error),
+                Err(error) => (self.ended, self.failed) = (true, Some(error)),
             }
         }
-        Ok(false)
+        false
     }
 
-    /// Drops NUL bytes or a byte order mark from the start, as soon as enough bytes are there.
+    /// Finds out the encoding, and drops a byte order mark or NUL bytes from the start, as soon as
+    /// enough bytes are there.
     fn skip_preamble(&mut self, buffer: &mut [u8], filled: &mut usize, at_end: bool) {
         let bytes = &buffer[..*filled];
-        let nuls = bytes.iter().position(|byte| *byte != 0).unwrap_or(*filled);
+        let skipped = match self.encoding {
+            None => {
+                let Some((encoding, mark)) = Encoding::of(bytes, at_end) else { return };
+                (self.encoding, self.mark) = (Some(encoding), mark);
+                mark.len()
+            }
+            Some(_) => 0,
+        };
+        let nuls = match (self.encoding, self.mark) {
+            (Some(Encoding::Bytes), b"") => bytes.iter().take_while(|byte| **byte == 0).count(),
+            _ => 0,
+        };
         self.nul_bytes += nuls as u64;
-        let could_be_bom = self.nul_bytes == 0 && BOM.starts_with(&bytes[..bytes.len().min(3)]);
-        let skipped = if could_be_bom && BOM.len() <= bytes.len() { BOM.len() } else { nuls };
-        self.began = nuls < *filled && (at_end || !could_be_bom || BOM.len() <= bytes.len());
+        let skipped = skipped + nuls;
+        self.began = skipped < *filled;
         buffer.copy_within(skipped..*filled, 0);
         *filled -= skipped;
         self.position += skipped as u64;
     }
 
     /// True once the fingerprint is known; it covers the byte order mark, which is part of the file.
-    fn identify(&mut self, bytes: &[u8], at_end: bool) -> bool {
+    fn identify(&mut self, bytes: &[u8], encoding: Encoding, at_end: bool) -> bool {
         if self.fingerprint.is_none() {
-            let bom: &[u8] = if self.nul_bytes < self.position { BOM } else { b"" };
-            let first = &bytes[..bytes.len().min(super::identity::FINGERPRINT_BYTES)];
             let whole = at_end || bytes.len() == self.block_bytes;
-            self.fingerprint = fingerprint(&[bom, first].concat(), whole);
+            self.fingerprint = fingerprint(self.mark, bytes, encoding, whole);
         }
         self.fingerprint.is_some()
     }
 
     /// Skips the rest of a long line whose head is `buffer[..end]`; returns the whole length.
-    fn skip_line(&mut self, buffer: &mut [u8], end: usize, filled: usize) -> io::Result<u64> {
+    fn skip_line(&mut self, buffer: &mut [u8], end: usize, filled: usize) -> u64 {
+        let encoding = self.encoding.unwrap_or_default();
         let (mut passed, mut filled) = (end as u64, filled);
         loop {
-            if let Some(newline) = memchr(b'\n', &buffer[end..filled]) {
-                let rest = end + newline + 1;
-                self.carry.extend_from_slice(&buffer[rest..filled]);
-                return Ok(passed + newline as u64 + 1);
+            if let Some(length) = encoding.first_line_end(&buffer[end..filled]) {
+                self.carry.extend_from_slice(&buffer[end + length..filled]);
+                return passed + length as u64;
             }
-            passed += (filled - end) as u64;
-            filled = end;
+            // Half a unit waits for its other half.
+            let whole = encoding.whole_units(filled - end);
+            passed += whole as u64;
+            buffer.copy_within(end + whole..filled, end);
+            filled -= whole;
             // `end` leaves room: a block is longer than the longest line.
-            if !self.fill(buffer, &mut filled)? {
-                return Ok(passed);
+            if !self.fill(buffer, &mut filled) {
+                return passed + (filled - end) as u64;
             }
         }
     }
@@ -221,6 +249,8 @@ impl<R: Read> LineBlocks<R> {
         truncated_last: bool,
     ) -> Block {
         bytes.truncate(end);
+        let encoding = self.encoding.unwrap_or_default();
+        encoding.decode(&mut bytes);
         let from = self.position;
         self.position += length;
         Block {
@@ -231,6 +261,7 @@ impl<R: Read> LineBlocks<R> {
             to: self.position,
             bytes,
             truncated_last,
+            encoding,
             fingerprint: self.fingerprint.expect("identified before the first block"),
             modified: self.origin.modified,
         }
@@ -240,6 +271,7 @@ impl<R: Read> LineBlocks<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::text::wide_len;
 
     /// Reads at most `0` bytes at a time.
     struct Drip<'a>(&'a [u8], usize);
@@ -265,14 +297,18 @@ mod tests {
                 while let Some(block) = blocks.next_block(buffer).expect("no errors") {
                     assert!(next.is_none_or(|next| next == block.from), "no gap, no overlap");
                     next = Some(block.to);
-                    let mut at = block.from;
+                    let length = |text: &[u8]| match block.encoding.is_wide() {
+                        true => wide_len(text),
+                        false => text.len() as u64,
+                    };
+                    let (mut at, end) = (block.from, block.from + length(&block.bytes));
                     let whole = block.bytes.split_inclusive(|byte| *byte == b'\n');
                     for line in whole {
                         let text = String::from_utf8_lossy(line).trim_end_matches('\n').to_owned();
-                        let last = at + line.len() as u64 == block.from + block.bytes.len() as u64;
+                        let last = at + length(line) == end;
                         let cut = if last && block.truncated_last { "…" } else { "" };
                         actual.push(format!("{text}{cut}@{at}"));
-                        at += line.len() as u64;
+                        at += length(line);
                     }
                     buffer = block.bytes;
                 }
@@ -306,6 +342,64 @@ mod tests {
         check(b"\0\0\0\0\0one\n", 16, &["one@5"]);
         check(b"\xef\xbb", 16, &["\u{fffd}@0"]);
         check(b"\0\0", 16, &[]);
+    }
+
+    /// Breaks off at its end.
+    struct Broken<'a>(Drip<'a>);
+
+    impl Read for Broken<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                read => Ok(read),
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_before_an_input_broke_off_is_used() {
+        let texts: [(&[u8], &[u8], bool); 4] = [
+            (b"one\ntwo", b"one\n", false),
+            (b"one\n", b"one\n", false),
+            (b"\xef\xbb\xbf", b"", false),
+            (b"12345678901234567890\n", b"1234567890", true),
+        ];
+        for (text, expected, is_cut) in texts {
+            for read_bytes in 1..=text.len() {
+                let broken = Broken(Drip(text, read_bytes));
+                let mut blocks = LineBlocks::new(broken, Path::new("x"), 64, 10);
+                let (mut found, mut last_cut) = (Vec::new(), false);
+                let error = loop {
+                    match blocks.next_block(Vec::new()) {
+                        Ok(Some(block)) => {
+                            found.extend(block.bytes);
+                            last_cut = block.truncated_last;
+                        }
+                        Ok(None) => panic!("the error is told"),
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!((expected, is_cut), (found.as_slice(), last_cut));
+                assert_eq!(io::ErrorKind::UnexpectedEof, error.kind());
+                assert_eq!(None, blocks.next_block(Vec::new()).expect("told once"));
+            }
+        }
+    }
+
+    #[test]
+    fn utf_16_is_cut_in_its_own_bytes_and_comes_as_utf_8() {
+        let wide = |text: &str| -> Vec<u8> {
+            let marked = format!("\u{feff}{text}");
+            marked.encode_utf16().flat_map(u16::to_le_bytes).collect()
+        };
+        check(&wide("one\n\u{a0a}w\u{1f600}\nü"), 16, &["one@2", "\u{a0a}w\u{1f600}@10", "ü@20"]);
+        check(&wide("a\n123456789\nok\n"), 9, &["a@2", "1234…@6", "ok@26"]);
+        check(&wide(""), 16, &[]);
+        let big: Vec<u8> = wide("one\ntwo").chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
+        check(&big, 16, &["one@2", "two@10"]);
+        let mut half = wide("one\ntwo");
+        half.push(b'x');
+        check(&half, 16, &["one@2", "two\u{fffd}@10"]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) enum Kind {
     Neighbour,
     /// Its name begins like one whose content is being searched; good for a copy only.
     Related,
+    /// An archive of a file that was rotated away from a watched name.
+    Archive,
 }
 
 /// A file met in one look.
@@ -51,7 +53,7 @@ impl Sighting {
 pub(super) type Base = (PathBuf, usize);
 
 /// The names `name` may have been rotated away from, the shortest first.
-fn possible_bases(name: &OsStr) -> impl Iterator<Item = OsString> {
+pub(super) fn possible_bases(name: &OsStr) -> impl Iterator<Item = OsString> {
     let bytes = name.as_bytes();
     let dot = bytes.iter().rposition(|byte| *byte == b'.');
     let cuts = (1..bytes.len()).filter(|at| b".-_".contains(&bytes[*at]));

@@ -25,21 +25,28 @@
 
 pub mod config;
 pub mod glob;
+pub mod journal;
 pub mod names;
 pub mod identity;
 pub mod generation;
 pub mod status;
+pub mod encoding;
 pub mod block;
 pub mod lines;
+mod archive;
+mod content;
 mod tail;
 pub mod follow;
 mod look;
 mod rescan;
+mod archived;
 mod admit;
 mod read;
 pub mod input;
 pub mod wake;
 
+#[cfg(test)]
+mod archive_cases;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
@@ -47,10 +54,11 @@ mod model;
 
 pub use block::Block;
 pub use config::{Limits, SourceConfig, SourceError, Start};
+pub use encoding::Encoding;
 pub use follow::{Changes, Follower, Ready, SCAN_INTERVAL};
 pub use generation::{Began, Generation, GenerationId};
 pub use identity::Digest;
-pub use input::{InputError, open_input};
+pub use input::{InputError, Inputs, find_inputs, open_input};
 pub use lines::LineBlocks;
 pub use status::{Level, Notice, NoticeKind, SourceStatus, Unreadable};
 pub use wake::Wakeups;

@@ -9,17 +9,33 @@
 //! A file is deleted only after its lines were committed, because what is deleted cannot be read.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::config::{Limits, SourceConfig};
 use super::follow::Follower;
 use super::generation::Generation;
+use super::input::open_input;
 use crate::io::{Chance, Seeded};
 use crate::units::Timestamp;
 
+pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).expect("compressed");
+    encoder.finish().expect("compressed")
+}
+
+pub(super) fn bzip2(content: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(content).expect("compressed");
+    encoder.finish().expect("compressed")
+}
+
 const SEEDS: u64 = 300;
 const STEPS: usize = 80;
+
+/// The number that a line begins with, and a blank.
+const NUMBER_BYTES: usize = 7;
 
 #[test]
 fn each_line_is_committed_once_and_in_order_whatever_happens_to_the_file() {
@@ -113,7 +129,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        let (name, act): (&'static str, fn(&mut Self)) = match self.below(22) {
+        let (name, act): (&'static str, fn(&mut Self)) = match self.below(25) {
             0..=4 => ("append", Self::append),
             5 => ("append_part", Self::append_part),
             6..=9 => ("rescan", Self::rescan),
@@ -123,6 +139,7 @@ impl World {
             17 | 18 => ("rename", Self::rename),
             19 => ("copy_truncate", Self::copy_truncate),
             20 => ("delete", Self::delete),
+            21..=23 => ("compress", Self::compress),
             _ => ("remove_old", Self::remove_old),
         };
         self.history.push(name.to_owned());
@@ -155,7 +172,9 @@ impl World {
     fn append_part(&mut self) {
         let mut text = std::mem::take(&mut self.pending);
         let line = self.line();
-        let cut = 1 + self.below(line.len() as u64 - 1) as usize;
+        // With its number: what is deleted from under a few bytes that all lines share, nobody
+        // can tell from the next file.
+        let cut = NUMBER_BYTES + self.below((line.len() - NUMBER_BYTES) as u64) as usize;
         text.extend_from_slice(&line[..cut]);
         self.pending = line[cut..].to_vec();
         self.write(&text);
@@ -176,11 +195,60 @@ impl World {
         }
     }
 
+    fn archive(&self, number: usize) -> PathBuf {
+        self.directory.path().join(format!("access.log.{number}.gz"))
+    }
+
+    /// The highest number of a rotated file, compressed or not.
+    fn highest(&self) -> usize {
+        let exists =
+            |number: &usize| self.rotated(*number).exists() || self.archive(*number).exists();
+        (1..).take_while(exists).count()
+    }
+
     fn shift(&self) {
-        let highest = (1..).take_while(|number| self.rotated(*number).exists()).count();
-        for number in (1..=highest).rev() {
-            fs::rename(self.rotated(number), self.rotated(number + 1)).expect("renamed");
+        for number in (1..=self.highest()).rev() {
+            let moves = [
+                (self.rotated(number), self.rotated(number + 1)),
+                (self.archive(number), self.archive(number + 1)),
+            ];
+            for (from, to) in moves.iter().filter(|(from, _)| from.exists()) {
+                fs::rename(from, to).expect("renamed");
+            }
         }
+    }
+
+    /// Makes an archive of a rotated file, with its time, and deletes the file then. Now and then
+    /// somebody looks in between.
+    fn compress(&mut self) {
+        let highest = self.highest() as u64;
+        if highest == 0 {
+            return;
+        }
+        let number = 1 + self.below(highest) as usize;
+        let (plain, archive) = (self.rotated(number), self.archive(number));
+        if !plain.exists() {
+            return;
+        }
+        let content = fs::read(&plain).expect("readable");
+        let compressed = match self.below(3) {
+            0 => zstd::encode_all(content.as_slice(), 1).expect("compressed"),
+            1 => bzip2(&content),
+            _ => gzip(&content),
+        };
+        let part = self.below(compressed.len() as u64 + 1) as usize;
+        fs::write(&archive, &compressed[..part]).expect("written");
+        if self.below(3) == 0 {
+            self.rescan();
+        }
+        fs::write(&archive, &compressed).expect("written");
+        let modified = fs::metadata(&plain).and_then(|meta| meta.modified()).expect("a time");
+        let file = OpenOptions::new().write(true).open(&archive).expect("opened");
+        file.set_modified(modified).expect("the time is set");
+        if self.below(3) == 0 {
+            self.rescan();
+        }
+        fs::remove_file(&plain).expect("removed");
     }
 
     fn rename(&mut self) {
@@ -221,7 +289,9 @@ impl World {
     }
 
     fn is_committed(&self, path: &Path) -> bool {
-        let text = fs::read_to_string(path).expect("readable");
+        let mut text = String::new();
+        let mut input = open_input(path).expect("readable");
+        input.read_to_string(&mut text).expect("readable");
         let last = text.lines().last().and_then(|line| line.get(..6)?.parse::<usize>().ok());
         let whole = text.is_empty() || text.ends_with('\n');
         whole && last.is_none_or(|last| last < self.committed.len())
@@ -239,15 +309,11 @@ impl World {
     }
 
     fn remove_old(&mut self) {
-        let highest = (1..).take_while(|number| self.rotated(*number).exists()).count();
-        if highest == 0 || !self.is_committed(&self.rotated(highest)) {
-            return;
-        }
-        let path = self.rotated(highest);
-        if self.below(2) == 0 {
+        let highest = self.highest();
+        let files = [self.rotated(highest), self.archive(highest)];
+        let Some(path) = files.iter().find(|path| path.exists()) else { return };
+        if self.is_committed(path) {
             fs::remove_file(path).expect("removed");
-        } else {
-            fs::rename(&path, path.with_extension(format!("{highest}.gz"))).expect("renamed");
         }
     }
 

@@ -19,6 +19,12 @@ pub fn is_compressed(path: &Path) -> bool {
     path.extension().is_some_and(|ending| COMPRESSED.iter().any(|known| ending == *known))
 }
 
+/// The name of a file, of an archive that of the log it was made of.
+pub(super) fn plain_name(path: &Path) -> &OsStr {
+    let name = if is_compressed(path) { path.file_stem() } else { path.file_name() };
+    name.unwrap_or_default()
+}
+
 /// The part of `name` that a rotation of `base` added, such as `.1` or `-20261120`.
 fn addition<'a>(base: &OsStr, name: &'a OsStr) -> Option<&'a [u8]> {
     let (base, name) = (base.as_bytes(), name.as_bytes());

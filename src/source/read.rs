@@ -3,19 +3,18 @@
 //! The bytes before the position and the bytes after it come from one system call, so a
 //! truncation cannot slip in between the check and the read.
 
-use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
-use memchr::{memchr, memrchr};
-
 use super::block::Block;
+use super::content::{Archive, Content, ReadAt};
+use super::encoding::{Encoding, SNIFF_BYTES};
 use super::follow::Follower;
 use super::generation::GenerationId;
 use super::identity::{
-    ANCHOR_BYTES, Digest, FINGERPRINT_BYTES, HEAD_BYTES, digest_at, fingerprint, read_at,
+    ANCHOR_BYTES, Digest, FINGERPRINT_BYTES, HEAD_BYTES, digest_at, fingerprint,
 };
-use super::lines::{BLOCK_BYTES, BOM, Cut, cut};
+use super::lines::{BLOCK_BYTES, Cut, cut};
 use super::status::NoticeKind;
 use super::tail::Tail;
 
@@ -68,11 +67,14 @@ impl Follower {
     /// is near the start, none where the file cannot be read.
     pub fn lines_before(&self, generation: GenerationId, position: u64) -> Vec<u8> {
         let tail = self.tails.iter().find(|tail| tail.generation.id == generation);
-        let Some(file) = tail.and_then(|tail| tail.file.as_ref()) else { return Vec::new() };
+        let Some(tail) = tail else { return Vec::new() };
+        let (Some(file), encoding) = (tail.file.as_ref(), tail.encoding()) else {
+            return Vec::new();
+        };
         let look = |from: u64, length: usize| {
             let mut bytes = vec![0; length];
             // Who asks does without what cannot be read: the next read tells about the error.
-            let read = read_at(file, &mut bytes, from).unwrap_or(0);
+            let read = file.fill_at(&mut bytes, from).unwrap_or(0);
             bytes.truncate(read);
             bytes
         };
@@ -82,17 +84,17 @@ impl Follower {
             let back = look(position - rest.min(BACK_LOOK_BYTES as u64), BACK_LOOK_BYTES);
             let back = &back[..back.len().min(rest as usize)];
             if rest as usize != back.len() {
-                lines.truncate(memrchr(b'\n', &lines).map_or(0, |end| end + 1));
-                let start = memchr(b'\n', back).map_or(back.len(), |end| end + 1);
+                lines.truncate(encoding.last_line_end(&lines).unwrap_or(0));
+                let start = encoding.first_line_end(back).unwrap_or(back.len());
                 lines.extend_from_slice(&back[start..]);
             } else {
                 lines.extend_from_slice(back);
             }
         }
-        match lines.strip_prefix(BOM) {
-            Some(behind) => behind.to_vec(),
-            None => lines,
-        }
+        let mark = Encoding::of(&lines, true).map_or(0, |(_, mark)| mark.len());
+        lines.drain(..mark);
+        encoding.decode(&mut lines);
+        lines
     }
 
     fn next_turn(&self) -> Option<GenerationId> {
@@ -125,6 +127,7 @@ impl Follower {
             Ok(Ok((from, lines))) => {
                 self.changed.insert(id);
                 buffer.truncate(lines.length);
+                self.tails[index].encoding().decode(&mut buffer);
                 Ok(self.block(index, from, lines, buffer))
             }
             Ok(Err(Pause::Unfinished)) => {
@@ -158,6 +161,7 @@ impl Follower {
             to: lines.to,
             bytes,
             truncated_last: lines.truncated_last,
+            encoding: generation.encoding.unwrap_or_default(),
             fingerprint: generation.fingerprint.expect("identified before its first block"),
             modified: generation.modified,
         }
@@ -170,15 +174,18 @@ fn read_lines(
     buffer: &mut Vec<u8>,
     max_line_bytes: usize,
 ) -> io::Result<Result<(u64, Lines), Pause>> {
+    let ahead = BLOCK_BYTES.max(max_line_bytes) + HEAD_BYTES;
+    tail.look_ahead(ahead);
     let Some(file) = tail.file.take() else { return Ok(Err(Pause::Unfinished)) };
     let result = read_file(tail, &file, buffer, max_line_bytes);
     tail.file = Some(file);
+    tail.look_ahead(ahead);
     result
 }
 
 fn read_file(
     tail: &mut Tail,
-    file: &File,
+    file: &Content,
     buffer: &mut Vec<u8>,
     max_line_bytes: usize,
 ) -> io::Result<Result<(u64, Lines), Pause>> {
@@ -208,22 +215,25 @@ fn read_file(
 
 fn read_checked(
     tail: &mut Tail,
-    file: &File,
+    file: &Content,
     buffer: &mut Vec<u8>,
     max_line_bytes: usize,
 ) -> io::Result<Result<(u64, Lines), Pause>> {
     let from = tail.generation.offset;
     if from < tail.scanned {
+        let max_line_bytes = tail.encoding().limit(max_line_bytes);
         return Ok(read_long_line(tail, file, buffer, max_line_bytes)?.map(|lines| (from, lines)));
     }
     let unread = tail.generation.unread();
     let turn = if (BLOCK_BYTES as u64) < unread { BLOCK_BYTES } else { TURN_BYTES };
-    let length = unread.min(turn.max(max_line_bytes + 1) as u64) as usize;
+    let encoding = tail.encoding();
+    let max_line_bytes = encoding.limit(max_line_bytes);
+    let length = unread.min(turn.max(max_line_bytes + encoding.width()) as u64) as usize;
     let Some((read, anchor)) = read_after_anchor(tail, file, buffer, length)? else {
         return Ok(Err(Pause::Suspect));
     };
     let is_last = tail.closing && from + read as u64 == tail.generation.size;
-    let end = match cut(&buffer[..read], max_line_bytes) {
+    let end = match cut(&buffer[..read], encoding, max_line_bytes) {
         Cut::Long { start: 0 } => {
             tail.scanned = from + max_line_bytes as u64;
             let lines = read_long_line(tail, file, buffer, max_line_bytes)?;
@@ -241,23 +251,27 @@ fn read_checked(
     Ok(Ok((from, Lines { length: end, to, truncated_last: false })))
 }
 
-/// Passes over NUL bytes or a byte order mark; false while more bytes are needed to tell.
+/// Finds out the encoding, and passes over NUL bytes or a byte order mark; false while more bytes
+/// are needed to tell.
 ///
 /// NUL bytes at the end of the known size stay: they may be space that its writer will fill.
-fn skip_preamble(tail: &mut Tail, file: &File) -> io::Result<bool> {
+fn skip_preamble(tail: &mut Tail, file: &Content) -> io::Result<bool> {
     let mut buffer = [0; STEP_BYTES];
-    let read = read_at(file, &mut buffer[..BOM.len()], 0)?;
+    let read = file.fill_at(&mut buffer[..SNIFF_BYTES], 0)?;
     let generation = &mut tail.generation;
-    let is_whole = read == BOM.len() || tail.closing;
+    let Some((encoding, mark)) = Encoding::of(&buffer[..read], tail.closing) else {
+        return Ok(false);
+    };
+    generation.encoding = Some(encoding);
     let skipped = match &buffer[..read] {
-        first if first == BOM => BOM.len() as u64,
-        first if BOM.starts_with(first) => return Ok(is_whole && 0 < read),
-        [0, ..] => {
+        [] => return Ok(false),
+        [..] if !mark.is_empty() => mark.len() as u64,
+        [0, ..] if !encoding.is_wide() => {
             let mut at = 0;
             loop {
                 // The hole that a truncation leaves is no data, which saves reading it.
                 at = next_data(file, at);
-                let read = read_at(file, &mut buffer, at)?;
+                let read = file.fill_at(&mut buffer, at)?;
                 match buffer[..read].iter().position(|byte| *byte != 0) {
                     Some(nuls) => break generation.nul_bytes = at + nuls as u64,
                     None if read < buffer.len() => {
@@ -279,23 +293,26 @@ fn skip_preamble(tail: &mut Tail, file: &File) -> io::Result<bool> {
 }
 
 /// The start of the first data at or after `at`, where the file system knows about holes.
-fn next_data(file: &File, at: u64) -> u64 {
+fn next_data(file: &Content, at: u64) -> u64 {
+    let Some(file) = file.file() else { return at };
     // The position of the handle is used for nothing else: all reads name theirs.
     rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)).unwrap_or(at).max(at)
 }
 
-fn identify(tail: &Tail, file: &File) -> io::Result<Option<Digest>> {
+fn identify(tail: &Tail, file: &Content) -> io::Result<Option<Digest>> {
     let mut first = [0; FINGERPRINT_BYTES];
     let start = tail.generation.nul_bytes;
-    let read = read_at(file, &mut first, start)?;
-    Ok(fingerprint(&first[..read], tail.closing))
+    let read = file.fill_at(&mut first, start)?;
+    let first = &first[..read];
+    let mark = Encoding::of(first, true).filter(|_| start == 0).map_or(&b""[..], |(_, mark)| mark);
+    Ok(fingerprint(mark, &first[mark.len()..], tail.encoding(), tail.closing))
 }
 
 /// Reads `length` bytes from the position on, if the bytes before it are what they were. Returns
 /// the bytes read and those before them.
 fn read_after_anchor(
     tail: &Tail,
-    file: &File,
+    file: &Content,
     buffer: &mut Vec<u8>,
     length: usize,
 ) -> io::Result<Option<(usize, Vec<u8>)>> {
@@ -307,9 +324,15 @@ fn read_after_anchor(
     let mut before = vec![0; before];
     buffer.resize(length, 0);
     let start = generation.offset - before.len() as u64;
-    let read = {
-        let mut parts = [IoSliceMut::new(&mut before), IoSliceMut::new(buffer)];
-        rustix::io::retry_on_intr(|| rustix::io::preadv(file, &mut parts, start))?
+    let read = match file {
+        Content::File(file) => {
+            let mut parts = [IoSliceMut::new(&mut before), IoSliceMut::new(buffer)];
+            rustix::io::retry_on_intr(|| rustix::io::preadv(file, &mut parts, start))?
+        }
+        // Nobody changes an archive under the same handle.
+        Content::Archive(archive) => {
+            archive.fill_at(&mut before, start)? + archive.fill_at(buffer, generation.offset)?
+        }
     };
     let Some(read) = read.checked_sub(before.len()) else { return Ok(None) };
     let anchor = &before[before.len() - generation.anchor_len as usize..];
@@ -325,10 +348,13 @@ fn read_after_anchor(
 /// there is none is kept between two tries, so memory stays bounded and a restart loses nothing.
 fn read_long_line(
     tail: &mut Tail,
-    file: &File,
+    file: &Content,
     buffer: &mut Vec<u8>,
     max_line_bytes: usize,
 ) -> io::Result<Result<Lines, Pause>> {
+    if let Content::Archive(archive) = file {
+        return read_long_line_of(tail, file, archive, buffer, max_line_bytes);
+    }
     let size = tail.generation.size;
     let to = loop {
         if size <= tail.scanned {
@@ -338,11 +364,15 @@ fn read_long_line(
             return Ok(Err(Pause::Unfinished));
         }
         buffer.resize(TURN_BYTES.min((size - tail.scanned) as usize).max(1), 0);
-        let read = read_at(file, buffer, tail.scanned)?;
-        match memchr(b'\n', &buffer[..read]) {
-            Some(newline) => break tail.scanned + newline as u64 + 1,
+        let read = file.fill_at(buffer, tail.scanned)?;
+        let whole = tail.encoding().whole_units(read);
+        match tail.encoding().first_line_end(&buffer[..whole]) {
+            Some(end) => break tail.scanned + end as u64,
             None if read == 0 => return Ok(Err(Pause::Suspect)),
-            None => tail.scanned += read as u64,
+            // Half a unit: the other half follows, or never will.
+            None if whole == 0 && tail.closing => break size,
+            None if whole == 0 => return Ok(Err(Pause::Unfinished)),
+            None => tail.scanned += whole as u64,
         }
     };
     let head_len = max_line_bytes.max(HEAD_BYTES);
@@ -355,6 +385,36 @@ fn read_long_line(
         }
         _ => Ok(Err(Pause::Suspect)),
     }
+}
+
+/// The same for an archive: its head first, for what is behind cannot be read again cheaply.
+fn read_long_line_of(
+    tail: &mut Tail,
+    file: &Content,
+    archive: &Archive,
+    buffer: &mut Vec<u8>,
+    max_line_bytes: usize,
+) -> io::Result<Result<Lines, Pause>> {
+    let head_len = max_line_bytes.max(HEAD_BYTES);
+    match read_after_anchor(tail, file, buffer, head_len)? {
+        Some((read, _)) if max_line_bytes <= read => (),
+        _ => return Ok(Err(Pause::Suspect)),
+    }
+    let encoding = tail.encoding();
+    let mut step = vec![0; STEP_BYTES];
+    let mut to = tail.generation.offset + max_line_bytes as u64;
+    loop {
+        let read = archive.fill_at(&mut step, to)?;
+        let end = encoding.first_line_end(&step[..read]);
+        to += end.unwrap_or(read) as u64;
+        if end.is_some() || read < step.len() {
+            break;
+        }
+    }
+    tail.generation.move_to(archive, to)?;
+    tail.generation.long_lines += 1;
+    tail.scanned = 0;
+    Ok(Ok(Lines { length: max_line_bytes, to, truncated_last: true }))
 }
 
 /// Moves the position behind the lines just read, whose last bytes become the anchor.

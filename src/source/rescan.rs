@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::content::Content;
 use super::follow::Follower;
 use super::generation::Began;
 use super::glob::Listings;
@@ -19,7 +20,7 @@ use super::identity::{FileId, Stat, digest_at};
 use super::look::{Base, Kind, Sighting, directory_modified};
 use super::names::{is_compressed, sort_oldest_first};
 use super::status::{Notice, NoticeKind};
-use super::tail::{IDLE, LINGER, Place};
+use super::tail::{IDLE, LINGER, Place, Tail};
 use crate::units::Timestamp;
 
 /// Finished generations without a file that are kept per base, to recognise late copies.
@@ -90,6 +91,7 @@ impl Follower {
             }
         }
         self.seek_missing(&mut look, &mut listings, now);
+        self.add_archives(&mut look, &mut listings);
         self.admit(&mut look, now);
         self.settle(&look, now);
         std::mem::take(&mut self.notices)
@@ -137,7 +139,7 @@ impl Follower {
             tail.firm = was_identified;
             return Ok(Verdict::Same);
         }
-        let held = tail.file.take();
+        let held = tail.file.take().and_then(Content::into_file);
         let is_held = held.is_some();
         let file = match held {
             Some(file) => file,
@@ -173,7 +175,7 @@ impl Follower {
             tail.try_again();
         }
         if is_held || needs_file || 0 < tail.generation.unread() {
-            tail.file = Some(file);
+            tail.file = Some(Content::File(file));
         }
         Ok(Verdict::Same)
     }
@@ -235,6 +237,10 @@ impl Follower {
             if tail.place == Place::Gone && tail.file.is_none() {
                 continue;
             }
+            if tail.is_archive() {
+                self.follow_archive(index);
+                continue;
+            }
             let directory = tail.generation.base.parent().map(Path::to_owned).unwrap_or_default();
             let is_listed = look.listed.contains(&directory);
             let (has_file, is_finished) = (tail.file.is_some(), tail.generation.finished);
@@ -257,7 +263,7 @@ impl Follower {
             } else if listings.names(&directory).is_ok() {
                 match self.find_short_copy(index, look) {
                     Some(copy) => self.end_with(index, copy, look),
-                    None => self.lose(index),
+                    None => self.seek_in_archives(index, look, listings, now),
                 }
             }
         }
@@ -265,19 +271,27 @@ impl Follower {
 
     /// True when another file stands under the name of a live generation whose own was deleted:
     /// an editor or a synchronisation may have written the same content anew.
-    fn is_deleted_under(&self, index: usize, look: &Look) -> bool {
-        let tail = &self.tails[index];
-        let is_deleted = tail
-            .file
-            .as_ref()
-            .is_some_and(|file| file.metadata().is_ok_and(|meta| Stat::of(&meta).links == 0));
-        is_deleted && look.strangers.iter().any(|s| s.path == tail.generation.path)
+    ///
+    /// The deleted file says what that content would have to begin with.
+    fn is_deleted_under(&mut self, index: usize, look: &Look) -> bool {
+        let tail = &mut self.tails[index];
+        let Some(file) = tail.file.as_ref().and_then(Content::file) else { return false };
+        let Ok(stat) = file.metadata().map(|meta| Stat::of(&meta)) else { return false };
+        let is_replaced = || look.strangers.iter().any(|s| s.path == tail.generation.path);
+        if 0 < stat.links || !is_replaced() {
+            return false;
+        }
+        if tail.generation.is_in(file).unwrap_or(false) {
+            // Where it cannot be read, the bytes that are known must do.
+            let _ = tail.generation.grow_head(file, stat.size);
+        }
+        true
     }
 
     /// Goes on with a file that is open but no longer under a name that is looked at.
     fn follow_handle(&mut self, index: usize, is_listed: bool, now: Timestamp) {
         let tail = &mut self.tails[index];
-        let Some(Ok(meta)) = tail.file.as_ref().map(File::metadata) else {
+        let Some(Ok(meta)) = tail.file.as_ref().and_then(Content::file).map(File::metadata) else {
             return self.lose(index);
         };
         let stat = Stat::of(&meta);
@@ -294,6 +308,11 @@ impl Follower {
         }
         let tail = &mut self.tails[index];
         tail.note(&stat, now);
+        if let Some(file) = tail.file.as_ref().and_then(Content::file)
+            && tail.generation.grow_head(file, stat.size).unwrap_or(false)
+        {
+            self.changed.insert(tail.generation.id);
+        }
         let was_live = matches!(tail.place, Place::Live | Place::Unseen);
         if is_listed || was_live {
             tail.place = Place::Gone;
@@ -371,7 +390,7 @@ impl Follower {
     }
 
     /// Ends an orphaned generation of which the copy holds nothing that was not read.
-    fn end_with(&mut self, index: usize, copy: PathBuf, look: &mut Look) {
+    pub(super) fn end_with(&mut self, index: usize, copy: PathBuf, look: &mut Look) {
         let tail = &self.tails[index];
         look.copies.insert(copy.clone());
         let reason = tail.orphan.unwrap_or(Began::Replaced);
@@ -402,7 +421,7 @@ impl Follower {
         (tail.checked, tail.waiting_at, tail.scanned, tail.seen) = (None, None, 0, true);
         tail.place_at(&found.path, place);
         if !tail.generation.finished {
-            tail.file = Some(file);
+            tail.file = Some(Content::File(file));
         }
         self.changed.insert(tail.generation.id);
         let (source, to) = (found.source, found.path);
@@ -423,7 +442,7 @@ impl Follower {
     }
 
     /// Gives a generation up: its content is nowhere, and what was not read of it is lost.
-    fn lose(&mut self, index: usize) {
+    pub(super) fn lose(&mut self, index: usize) {
         let tail = &mut self.tails[index];
         let reason = tail.orphan;
         let known_bytes = tail.generation.unread();
@@ -448,7 +467,8 @@ impl Follower {
             .filter(|tail| tail.place == Place::Live && 0 < tail.generation.size)
             .map(|tail| tail.generation.base.clone())
             .collect();
-        for tail in self.tails.iter_mut().filter(|tail| tail.file.is_some()) {
+        let files = |tail: &&mut Tail| tail.file.as_ref().is_some_and(|it| it.file().is_some());
+        for tail in self.tails.iter_mut().filter(files) {
             let is_read = tail.generation.unread() == 0 || tail.is_waiting() || tail.closing;
             if tail.place != Place::Live && is_read && tail.is_idle(now, IDLE) {
                 tail.closing = true;
@@ -465,7 +485,7 @@ impl Follower {
         }
         self.forget();
         for directory in &look.listed {
-            let here = |tail: &&super::tail::Tail| tail.generation.base.parent() == Some(directory);
+            let here = |tail: &&Tail| tail.generation.base.parent() == Some(directory);
             // Without a live file, the writer may still be on a rotated one: keep looking.
             let is_live =
                 self.tails.iter().filter(here).all(|tail| {
@@ -486,7 +506,7 @@ impl Follower {
     /// Drops the finished generations whose file is gone, but for the newest of each base.
     fn forget(&mut self) {
         let mut gone: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
-        let is_gone = |tail: &super::tail::Tail| {
+        let is_gone = |tail: &Tail| {
             tail.place == Place::Gone && tail.file.is_none() && tail.generation.finished
         };
         for tail in self.tails.iter().filter(|tail| is_gone(tail)) {

@@ -60,7 +60,12 @@ pub enum NoticeKind {
         /// How many.
         count: u64,
     },
-    /// An archive matches the pattern; it is not read.
+    /// The archive that holds the rest of a file cannot be read to its end.
+    Damaged {
+        /// Why, in the words of the decompressor.
+        reason: String,
+    },
+    /// An archive matches the pattern; it is not followed.
     Compressed,
     /// More files match than may be followed.
     TooManyFiles {
@@ -78,6 +83,7 @@ impl Notice {
     pub fn level(&self) -> Level {
         match &self.kind {
             NoticeKind::Lost { .. }
+            | NoticeKind::Damaged { .. }
             | NoticeKind::NulBytes { .. }
             | NoticeKind::TooManyFiles { .. }
             | NoticeKind::TooManyEntries
@@ -113,8 +119,13 @@ impl fmt::Display for Notice {
             ),
             NoticeKind::Lost { reason: None, known_bytes } => write!(
                 f,
-                "{path} is gone and was not found under another name: {known_bytes} bytes or more \
-                 were not read; if it was compressed, `gatewatch scan` reads the archive",
+                "{path} is gone and was not found under another name or in an archive: \
+                 {known_bytes} bytes or more were not read; if it was moved, `gatewatch scan` reads it",
+            ),
+            NoticeKind::Damaged { reason } => write!(
+                f,
+                "{path} is cut or damaged ({}); it was read as far as it goes",
+                reason.escape_debug(),
             ),
             NoticeKind::Missed => {
                 write!(f, "{path} was rotated away before it was seen; reading it now")
@@ -125,7 +136,11 @@ impl fmt::Display for Notice {
                  appending",
             ),
             NoticeKind::Compressed => {
-                write!(f, "{path} is compressed and not followed; `gatewatch scan` reads it")
+                write!(
+                    f,
+                    "{path} is compressed and not followed, only searched for the rest of a \
+                     rotated log; `gatewatch scan` reads it",
+                )
             }
             NoticeKind::TooManyFiles { max_files } => write!(
                 f,

@@ -1,11 +1,12 @@
 //! One generation while it is followed: its stored value, its open file, and what is known of it
 //! beyond the store. All of the latter can be found out again after a restart.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::config::SourceConfig;
+use super::content::Content;
+use super::encoding::Encoding;
 use super::generation::{Began, Generation};
 use super::glob::Pattern;
 use super::identity::Stat;
@@ -41,7 +42,7 @@ pub(super) enum Place {
 pub(super) struct Tail {
     pub(super) generation: Generation,
     pub(super) source: usize,
-    pub(super) file: Option<File>,
+    pub(super) file: Option<Content>,
     pub(super) path: Arc<Path>,
     pub(super) place: Place,
     /// Met in the present look.
@@ -58,6 +59,8 @@ pub(super) struct Tail {
     pub(super) failed: bool,
     /// A line over the limit has no line feed before this position.
     pub(super) scanned: u64,
+    /// Bytes that an archive must hold: the size of the file when it was last seen.
+    pub(super) expected: u64,
     /// The file ended: what is left is a line even without a line feed.
     pub(super) closing: bool,
     pub(super) changed_at: Timestamp,
@@ -79,8 +82,28 @@ impl Tail {
             waiting_at: None,
             failed: false,
             scanned: 0,
+            expected: 0,
             closing: false,
         }
+    }
+
+    /// How its file writes its text, as far as that is known.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.generation.encoding.unwrap_or_default()
+    }
+
+    /// True while the content comes from an archive.
+    pub(super) fn is_archive(&self) -> bool {
+        self.file.as_ref().is_some_and(|content| content.archive().is_some())
+    }
+
+    /// Of an archive, decompresses what the next read needs; of a file, all is known already.
+    pub(super) fn look_ahead(&mut self, bytes: usize) {
+        let archive = self.file.as_ref().and_then(Content::archive);
+        let Some(archive) = archive else { return };
+        let offset = self.generation.offset;
+        self.generation.size = archive.look_ahead(offset, offset + bytes as u64).max(offset);
+        self.closing = archive.has_ended() && archive.failed().is_none();
     }
 
     /// True when a read may yield lines.
@@ -167,7 +190,9 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(config: &SourceConfig, is_new: bool) -> Self {
-        let pattern = (!config.is_stdin()).then(|| Pattern::new(&config.path).ok()).flatten();
+        let pattern = (!config.is_stdin() && !config.is_journal())
+            .then(|| Pattern::new(&config.path).ok())
+            .flatten();
         let status = SourceStatus { name: config.id().to_owned(), ..SourceStatus::default() };
         Self {
             config: config.clone(),

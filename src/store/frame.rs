@@ -85,6 +85,8 @@ pub struct Frame {
     pub memory: String,
     /// The last line was longer than the limit and lost its rest.
     pub truncated_last: bool,
+    /// The file is UTF-16: `bytes` is its text as UTF-8, `from` and `to` are positions in the file.
+    pub wide: bool,
     /// Number of lines.
     pub lines: u64,
     /// Time of the first event; 0 when none has a time.
@@ -186,9 +188,9 @@ pub(super) fn insert(
     let mut statement = conn.prepare_cached(
         "INSERT INTO frames (source, path, site, host, generation, fingerprint, start, stop,
              received, modified, zone, format, truncated_last, lines, first_time, last_time,
-             raw_bytes, packed_bytes, data, memory)
+             raw_bytes, packed_bytes, data, memory, wide)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20)",
+             ?19, ?20, ?21)",
     )?;
     for (frame, data) in frames.iter().zip(packed.iter()) {
         statement.execute(params![
@@ -212,6 +214,7 @@ pub(super) fn insert(
             signed(data.len() as u64),
             data,
             frame.memory,
+            frame.wide,
         ])?;
     }
     Ok(())
@@ -220,7 +223,8 @@ pub(super) fn insert(
 /// The oldest frame after a number, in the order that [`read`] expects.
 pub(super) const SELECT_AFTER: &str =
     "SELECT seq, source, path, site, host, generation, fingerprint, start, stop, received,
-         modified, zone, format, truncated_last, lines, first_time, last_time, raw_bytes, data, memory
+         modified, zone, format, truncated_last, lines, first_time, last_time, raw_bytes, data,
+         memory, wide
      FROM frames WHERE seq > ?1 ORDER BY seq LIMIT 1";
 
 /// A row of [`SELECT_AFTER`]. A row with a column that cannot be read is a damaged frame too.
@@ -252,6 +256,7 @@ fn read_columns(row: &Row<'_>, unpacker: &mut Unpacker) -> rusqlite::Result<Fram
         lines: unsigned(row, 14)?,
         first_time: row.get(15)?,
         last_time: row.get(16)?,
+        wide: row.get(20)?,
         damaged: bytes.is_none(),
         bytes: bytes.unwrap_or_default(),
     })

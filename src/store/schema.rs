@@ -106,6 +106,10 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE frames ADD COLUMN memory TEXT NOT NULL DEFAULT '';
     ",
+    // Lines of UTF-16 files. Only a reader that reads the lines too asks for the new column.
+    "
+    ALTER TABLE frames ADD COLUMN wide INTEGER NOT NULL DEFAULT 0;
+    ",
 ];
 
 /// The version of the database; 0 for an empty one.

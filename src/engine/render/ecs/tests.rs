@@ -39,6 +39,7 @@ fn batch(line: &[u8], fill: impl Fn(&[u8], &mut Writer<'_>)) -> EventBatch {
         fingerprint: fingerprint(&[line, b"\n"].concat()),
         site: "www.example.org".to_owned(),
         host: "web1.example.org".to_owned(),
+        wide: false,
     };
     let mut batch = EventBatch::default();
     batch.refill(Arc::new(origin), line.to_vec());
