@@ -10,6 +10,7 @@ use super::output::Output;
 use crate::config::Config;
 use crate::source::SourceConfig;
 use crate::source::glob::{Listings, Pattern};
+use crate::source::listen::check_files;
 
 /// Reads the configuration and says what is wrong with it, all at once; then looks whether the
 /// logs can be read and the state can be written.
@@ -54,6 +55,15 @@ fn look_at(source: &SourceConfig, out: &mut Output) -> Result<bool> {
     if source.is_stdin() {
         out.line("source -: standard input")?;
         return Ok(true);
+    }
+    if let Ok(Some(endpoint)) = source.endpoint() {
+        let address = source.place();
+        let files = check_files(&endpoint);
+        match &files {
+            Ok(()) => out.line(&format!("source {address}: listens when it runs"))?,
+            Err(problem) => out.line(&format!("! source {address}: {problem}"))?,
+        }
+        return Ok(files.is_ok());
     }
     let Ok(pattern) = Pattern::new(&source.path) else { return Ok(false) };
     let paths = pattern.walk(&mut Listings::default());
