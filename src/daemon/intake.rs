@@ -43,6 +43,8 @@ struct Intake {
     received: u64,
     /// What the lines of earlier runs have told.
     note: String,
+    /// Bytes that are taken in this turn.
+    share: usize,
 }
 
 /// The lines of all listeners.
@@ -90,6 +92,7 @@ impl Intakes {
                 fingerprint: Digest::of(&[name, b"\0", &seed.to_le_bytes()].concat()),
                 received,
                 note,
+                share: 0,
             });
         }
         Self { listeners, intakes, turn: 0, receipts: Vec::new() }
@@ -110,12 +113,24 @@ impl Intakes {
         self.inlets().iter().for_each(|inlet| inlet.inbox.hold(held));
     }
 
-    /// The next block, read at `now`, if one is there: of each listener in turn.
+    /// A turn begins: it takes what is there now. What comes meanwhile makes larger blocks if it
+    /// waits for the next one.
+    pub(super) fn begin(&mut self) {
+        for intake in &mut self.intakes {
+            intake.share = intake.inlet.inbox.waiting_bytes();
+        }
+    }
+
+    /// The next block of this turn, read at `now`, if one is there: of each listener in turn.
     pub(super) fn take(&mut self, now: Timestamp) -> Option<Block> {
         for _ in 0..self.intakes.len() {
             self.turn = (self.turn + 1) % self.intakes.len();
             let intake = &mut self.intakes[self.turn];
+            if intake.share == 0 {
+                continue;
+            }
             let Some(parcel) = intake.inlet.inbox.take() else { continue };
+            intake.share = intake.share.saturating_sub(parcel.bytes.len());
             self.receipts.extend(parcel.receipts);
             let from = intake.received;
             intake.received += parcel.bytes.len() as u64;
@@ -221,6 +236,7 @@ mod tests {
 
         fn take(&self, intakes: &mut Intakes) -> Block {
             loop {
+                intakes.begin();
                 if let Some(block) = intakes.take(NOW) {
                     return block;
                 }
@@ -252,6 +268,8 @@ mod tests {
         // In another order, with a new one in front, beside a file and a state nobody can read.
         let states = [states, vec![(1, "{}".to_owned()), (FIRST + 9, "{".to_owned())]].concat();
         let mut second = bench.start(&["c", "b", "a"], &states, 7);
+        let told = format!("of {}", block.generation.0);
+        assert!(second.notes().any(|note| note == (block.generation.0, told.clone())));
         bench.send("a", "<34>two\n");
         let again = bench.take(&mut second);
         assert_eq!(

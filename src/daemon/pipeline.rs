@@ -283,6 +283,7 @@ impl Pipeline {
         // Asked before they are emptied: what is put in between is not overlooked.
         let ended = self.intakes.as_ref().is_none_or(Intakes::have_ended);
         let now = self.clock.now();
+        self.begin_intakes();
         while let Some(block) = self.intakes.as_mut().and_then(|intakes| intakes.take(now)) {
             self.take(block, now);
         }
@@ -312,6 +313,7 @@ impl Pipeline {
     /// Reads until a commit is due; true when there may be more.
     fn read_blocks(&mut self) -> bool {
         let started = self.clock.now();
+        self.begin_intakes();
         let (mut bytes, mut piped) = (0, false);
         loop {
             let now = self.clock.now();
@@ -330,6 +332,12 @@ impl Pipeline {
             if !piped || !self.stdin.as_mut().is_some_and(|stdin| stdin.wait(left)) {
                 return false;
             }
+        }
+    }
+
+    fn begin_intakes(&mut self) {
+        if let Some(intakes) = &mut self.intakes {
+            intakes.begin();
         }
     }
 

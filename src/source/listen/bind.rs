@@ -2,18 +2,26 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
 use rustix::net::sockopt;
+use tokio::net::TcpSocket;
 
 use super::endpoint::{Endpoint, Place, Transport};
 
 /// What the kernel is asked to hold of datagrams that nobody has taken yet.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
+
+/// What the kernel holds of a connection's bytes. Plain TCP tells nobody what a program has read: all of
+/// this is lost if we are killed, so there is little of it.
+const STREAM_BUFFER_BYTES: u32 = 128 << 10;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 256;
 
 /// Like `/dev/log`: any program of this machine may write; the folder says who gets there.
 const SOCKET_MODE: u32 = 0o666;
@@ -99,9 +107,11 @@ fn enlarge(socket: &impl AsFd) {
 }
 
 fn tcp(address: SocketAddr) -> io::Result<Bound> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    tokio::net::TcpListener::from_std(listener).map(Bound::Tcp)
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_recv_buffer_size(STREAM_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG).map(Bound::Tcp)
 }
 
 fn unix(path: &Path) -> io::Result<Bound> {
@@ -191,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_address_in_use_says_how_to_find_its_owner() {
-        let first = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let first = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = first.local_addr().expect("it is bound").port();
         check_refused(&format!("tcp://127.0.0.1:{port}"), "`ss -lnput`");
     }

@@ -7,7 +7,7 @@ use std::io;
 use std::net::IpAddr;
 
 use tokio::net::{UdpSocket, UnixDatagram};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::Desk;
 use super::bind::{dropped_datagrams, inode_of};
@@ -60,22 +60,40 @@ pub(super) async fn serve(socket: Socket, desk: &Desk) {
         // Whoever writes to a socket of this machine waits, or is told.
         Socket::Unix(_) => None,
     };
-    let mut clock: Interval = interval(ASK_EVERY.duration());
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Drops are counted while datagrams wait for room: that is when they happen.
+    tokio::select! {
+        () = take_all(&socket, desk) => (),
+        () = watch_drops(inode, desk) => (),
+    }
+    tell_dropped(inode, desk);
+}
+
+async fn take_all(socket: &Socket, desk: &Desk) {
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
-        tokio::select! {
+        let readable = tokio::select! {
             biased;
             () = desk.stopped() => break,
-            _ = clock.tick() => tell_dropped(inode, desk),
-            readable = socket.readable() => match readable {
-                Ok(()) => if take_burst(&socket, &mut buffer, desk).await.is_err() { break },
-                Err(error) => tracing::warn!(%error, "{}: datagrams cannot be read", desk.name),
-            },
+            readable = socket.readable() => readable,
+        };
+        if let Err(error) = readable {
+            tracing::warn!(%error, "{}: datagrams cannot be read", desk.name);
+        }
+        if take_burst(socket, &mut buffer, desk).await.is_err() {
+            return;
         }
     }
-    while let Ok(true) = take_burst(&socket, &mut buffer, desk).await {}
-    tell_dropped(inode, desk);
+    while let Ok(true) = take_burst(socket, &mut buffer, desk).await {}
+}
+
+/// Asks the kernel now and then, without an end.
+async fn watch_drops(inode: Option<u64>, desk: &Desk) {
+    let mut clock = interval(ASK_EVERY.duration());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        tell_dropped(inode, desk);
+    }
 }
 
 /// Takes the datagrams that are there; true when there may be more.

@@ -45,6 +45,11 @@ impl Transport {
         matches!(self, Self::Tls | Self::Https)
     }
 
+    /// Each message comes by itself, and nobody hears of one that is lost.
+    pub(super) fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp | Self::Unix)
+    }
+
     /// Lines are pushed over HTTP.
     pub(super) fn is_push(self) -> bool {
         matches!(self, Self::Http | Self::Https)

@@ -397,7 +397,9 @@ mod tests {
         }
 
         #[test]
-        fn memory_is_bounded_and_nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn memory_is_bounded_and_nothing_panics(
+            bytes in prop::collection::vec(any::<u8>(), 0..400),
+        ) {
             let mut framer = Framer::new(MAX);
             let mut out = Lines::default();
             for piece in bytes.chunks(7) {

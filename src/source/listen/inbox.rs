@@ -4,7 +4,7 @@
 //! and not one for each message. It is filled by the listeners' tasks and emptied by the pipeline's
 //! thread; nothing else passes between the two.
 //!
-//! Invariant: [`INBOX_BYTES`] and one part of a sender's lines wait at most. Then [`Inbox::put`]
+//! Invariant: its limit and one part of a sender's lines wait at most. Then [`Inbox::put`]
 //! waits, so that its task reads no more: TCP makes the sender wait, and datagrams wait in the
 //! kernel, which counts what it drops.
 
@@ -21,8 +21,11 @@ use super::framing::Lines;
 use crate::io::Waker;
 use crate::source::lines::BLOCK_BYTES;
 
-/// Bytes that may wait.
-pub(super) const INBOX_BYTES: usize = 4 << 20;
+/// Bytes of datagrams that may wait: what finds no room is lost, so there is much of it.
+pub(super) const DATAGRAM_INBOX_BYTES: usize = 4 << 20;
+
+/// Bytes of other lines that may wait: senders wait too, and what waits is lost if we are killed.
+pub(super) const STREAM_INBOX_BYTES: usize = 1 << 20;
 
 /// Senders whose lines are kept apart at a time. The address of a datagram can be invented: what
 /// comes from more senders than this is put together, without an address.
@@ -61,6 +64,8 @@ pub(super) struct Closed;
 pub struct Inbox {
     /// What the paths of its parcels begin with, or are.
     name: String,
+    /// Bytes that may wait.
+    limit_bytes: usize,
     waker: Arc<Waker>,
     /// Rung when there is room again.
     room: Notify,
@@ -93,9 +98,9 @@ impl fmt::Debug for Inbox {
 
 impl Inbox {
     /// An empty one; `waker` is rung when there is something to take.
-    pub(super) fn new(name: String, waker: Arc<Waker>) -> Self {
+    pub(super) fn new(name: String, limit_bytes: usize, waker: Arc<Waker>) -> Self {
         let (room, state) = (Notify::new(), Mutex::default());
-        Self { name, waker, room, state, held: AtomicBool::new(false) }
+        Self { name, limit_bytes, waker, room, state, held: AtomicBool::new(false) }
     }
 
     /// Waits for room, and puts all of `lines` into the same place, or none.
@@ -115,10 +120,11 @@ impl Inbox {
                 if state.closed {
                     return Err(Closed);
                 }
-                if state.bytes < INBOX_BYTES {
+                if state.bytes < self.limit_bytes {
                     let before = state.bytes;
                     state.put(sender, lines, receipt);
-                    let crossed = before < INBOX_BYTES / 2 && INBOX_BYTES / 2 <= state.bytes;
+                    let half = self.limit_bytes / 2;
+                    let crossed = before < half && half <= state.bytes;
                     if before == 0 || crossed {
                         self.waker.wake();
                     }
@@ -158,7 +164,7 @@ impl Inbox {
 
     /// So much waits that it should be taken at once.
     pub fn is_pressed(&self) -> bool {
-        INBOX_BYTES / 2 <= self.waiting_bytes()
+        self.limit_bytes / 2 <= self.waiting_bytes()
     }
 
     /// Takes note of whether lines can be stored at present.
@@ -243,7 +249,7 @@ mod tests {
     use super::*;
 
     fn inbox() -> Inbox {
-        Inbox::new("syslog://".to_owned(), Arc::default())
+        Inbox::new("syslog://".to_owned(), DATAGRAM_INBOX_BYTES, Arc::default())
     }
 
     fn sender(last: u8) -> Sender {
@@ -308,11 +314,11 @@ mod tests {
         let inbox = inbox();
         let line = "1234567\n".repeat(BLOCK_BYTES / 8);
         let mut blocks = 0;
-        while inbox.waiting_bytes() < INBOX_BYTES {
+        while inbox.waiting_bytes() < DATAGRAM_INBOX_BYTES {
             put(&inbox, sender(1), &line);
             blocks += 1;
         }
-        assert_eq!(INBOX_BYTES / BLOCK_BYTES, blocks);
+        assert_eq!(DATAGRAM_INBOX_BYTES / BLOCK_BYTES, blocks);
         assert!(inbox.is_pressed());
         let lines = Lines::of_text(b"more", 8);
         let waited = run(async {
@@ -328,7 +334,7 @@ mod tests {
             waits
         });
         assert!(waited);
-        assert_eq!(INBOX_BYTES - BLOCK_BYTES + 5, inbox.waiting_bytes());
+        assert_eq!(DATAGRAM_INBOX_BYTES - BLOCK_BYTES + 5, inbox.waiting_bytes());
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use status::{ListenStatus, Refusal};
 
 use bind::Bound;
 use framing::Lines;
-use inbox::{Closed, Sender};
+use inbox::{Closed, DATAGRAM_INBOX_BYTES, STREAM_INBOX_BYTES, Sender};
 use push::Push;
 use stream::{Listener, Talk};
 
@@ -141,7 +141,12 @@ impl Listeners {
         let mut inlets = Vec::new();
         let mut desks = Vec::new();
         for (name, endpoint) in endpoints {
-            let inbox = Arc::new(Inbox::new(origin(&endpoint), Arc::clone(waker)));
+            let limit_bytes = match endpoint.transport.is_datagram() {
+                true => DATAGRAM_INBOX_BYTES,
+                false => STREAM_INBOX_BYTES,
+            };
+            let inbox = Inbox::new(origin(&endpoint), limit_bytes, Arc::clone(waker));
+            let inbox = Arc::new(inbox);
             let status = Arc::new(ListenStatus::default());
             let stop = stopped.clone();
             let inlet = Inlet {

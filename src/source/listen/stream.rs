@@ -7,6 +7,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -171,75 +172,78 @@ async fn speak(stream: impl Stream, sender: Sender, talk: &Talk, desk: &Arc<Desk
 
 /// Takes syslog messages until the connection ends. What has come of the last one is kept as a line.
 async fn take_messages(mut stream: impl Stream, sender: Sender, desk: &Desk) {
-    let mut framer = Framer::new(desk.line_bytes_max);
-    let mut buffer = vec![0; READ_BYTES];
-    let mut lines = Lines::default();
-    let result =
-        read_messages(&mut stream, &mut framer, &mut buffer, &mut lines, sender, desk).await;
-    if result.is_err() {
+    let mut messages = Messages {
+        framer: Framer::new(desk.line_bytes_max),
+        buffer: vec![0; READ_BYTES],
+        lines: Lines::default(),
+        sender,
+        desk,
+    };
+    if messages.read_all(&mut stream).await.is_err() {
+        // A closed inbox means that nobody is left to store them.
         return;
     }
-    if framer.is_within() {
+    if messages.framer.is_within() {
         desk.status.add_unfinished();
         tracing::debug!("{}: a connection ended within a message", desk.name);
     }
-    framer.finish(&mut lines);
-    // A closed inbox means that nobody is left to store it.
-    let _ = desk.put(sender, &mut lines).await;
+    messages.framer.finish(&mut messages.lines);
+    let _ = desk.put(sender, &mut messages.lines).await;
 }
 
-async fn read_messages(
-    stream: &mut impl Stream,
-    framer: &mut Framer,
-    buffer: &mut [u8],
-    lines: &mut Lines,
+/// The messages of a connection, on their way to the inbox.
+struct Messages<'d> {
+    framer: Framer,
+    buffer: Vec<u8>,
+    lines: Lines,
     sender: Sender,
-    desk: &Desk,
-) -> Result<(), Closed> {
-    // The message that the clock runs for.
-    let mut timed = None;
-    let mut clock = Box::pin(sleep(MESSAGE_LIMIT.duration()));
-    loop {
-        if framer.is_within() && timed != Some(framer.messages()) {
-            timed = Some(framer.messages());
-            clock = Box::pin(sleep(MESSAGE_LIMIT.duration()));
-        }
-        let read = tokio::select! {
-            // What is there is read before anything is held against the sender.
-            biased;
-            () = desk.stopped() => return read_last(stream, framer, buffer, lines, sender, desk).await,
-            read = stream.read(buffer) => read,
-            () = &mut clock, if framer.is_within() => {
-                tracing::debug!("{}: a message takes too long; closing", desk.name);
-                return Ok(());
+    desk: &'d Desk,
+}
+
+impl Messages<'_> {
+    async fn read_all(&mut self, stream: &mut impl Stream) -> Result<(), Closed> {
+        // The message that the clock runs for.
+        let mut timed = None;
+        let mut clock = Box::pin(sleep(MESSAGE_LIMIT.duration()));
+        loop {
+            if self.framer.is_within() && timed != Some(self.framer.messages()) {
+                timed = Some(self.framer.messages());
+                clock = Box::pin(sleep(MESSAGE_LIMIT.duration()));
             }
-        };
-        match read {
-            // A peer that breaks off has said what it had to say.
-            Ok(0) | Err(_) => return Ok(()),
-            Ok(length) => framer.push(&buffer[..length], lines),
+            let read = tokio::select! {
+                // What is there is read before anything is held against the sender.
+                biased;
+                () = self.desk.stopped() => return self.read_last(stream).await,
+                read = stream.read(&mut self.buffer) => read,
+                () = &mut clock, if self.framer.is_within() => {
+                    tracing::debug!("{}: a message takes too long; closing", self.desk.name);
+                    return Ok(());
+                }
+            };
+            match read {
+                // A peer that breaks off has said what it had to say.
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(length) => self.take(length).await?,
+            }
         }
-        desk.put(sender, lines).await?;
     }
-}
 
-/// Reads what has come before the word to stop.
-async fn read_last(
-    stream: &mut impl Stream,
-    framer: &mut Framer,
-    buffer: &mut [u8],
-    lines: &mut Lines,
-    sender: Sender,
-    desk: &Desk,
-) -> Result<(), Closed> {
-    let mut left = LAST_BYTES;
-    while let Ok(Ok(length)) = timeout(std::time::Duration::ZERO, stream.read(buffer)).await
-        && 0 < length
-        && 0 < left
-    {
-        left = left.saturating_sub(length);
-        framer.push(&buffer[..length], lines);
-        desk.put(sender, lines).await?;
+    /// Reads what has come before the word to stop.
+    async fn read_last(&mut self, stream: &mut impl Stream) -> Result<(), Closed> {
+        let mut left = LAST_BYTES;
+        while let Ok(Ok(length)) = timeout(Duration::ZERO, stream.read(&mut self.buffer)).await
+            && 0 < length
+            && 0 < left
+        {
+            left = left.saturating_sub(length);
+            self.take(length).await?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Takes the first bytes of the buffer.
+    async fn take(&mut self, length: usize) -> Result<(), Closed> {
+        self.framer.push(&self.buffer[..length], &mut self.lines);
+        self.desk.put(self.sender, &mut self.lines).await
+    }
 }
