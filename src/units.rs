@@ -3,6 +3,7 @@
 //! Configuration never holds a bare number: a size is `"64KiB"`, a period is `"10m"`.
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -245,6 +246,16 @@ pub struct UnitError {
     text: String,
     what: &'static str,
     hint: &'static str,
+}
+
+/// The address and port that `text` means. Names other than `localhost` are not looked up: an answer
+/// from the network must not decide where we listen.
+pub fn socket_address(text: &str) -> Option<SocketAddr> {
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());
+    match local {
+        Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => text.parse().ok(),
+    }
 }
 
 /// The one of `known` that `typed` was probably meant to be: at most two in five letters differ.

@@ -28,6 +28,8 @@ mod rsyslog;
 mod scrape;
 #[path = "peers/smtp.rs"]
 mod smtp;
+#[path = "peers/syslog.rs"]
+mod syslog;
 #[path = "peers/web.rs"]
 mod web;
 

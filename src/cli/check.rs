@@ -13,6 +13,7 @@ use crate::escape::visible;
 use crate::source::SourceConfig;
 use crate::source::glob::{Listings, Pattern};
 use crate::source::journal::{journal_problem, journalctl_missing};
+use crate::source::listen::check_files;
 
 /// Reads the configuration and says what is wrong with it, all at once; then looks whether the
 /// logs can be read and the state can be written.
@@ -74,6 +75,15 @@ fn look_at(source: &SourceConfig, out: &mut Output) -> Result<bool> {
             None => out.line(&format!("source {name}: can be read"))?,
         }
         return Ok(problem.is_none());
+    }
+    if let Ok(Some(endpoint)) = source.endpoint() {
+        let address = source.place();
+        let files = check_files(&endpoint);
+        match &files {
+            Ok(()) => out.line(&format!("source {address}: listens when it runs"))?,
+            Err(problem) => out.line(&format!("! source {address}: {problem}"))?,
+        }
+        return Ok(files.is_ok());
     }
     let Ok(pattern) = Pattern::new(&source.path) else { return Ok(false) };
     let paths = pattern.walk(&mut Listings::default());

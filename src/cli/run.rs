@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     }
     let daemon = Daemon::prepare(config.clone(), Options { once: args.once, all_is_live: false })?;
     if !args.quiet {
-        introduce(&config, &daemon);
+        introduce(&config, &daemon, args.once);
     }
     stop_on_signals(daemon.stop_handle())?;
     let summary = daemon.run()?;
@@ -58,10 +58,16 @@ fn nothing_to_watch() -> anyhow::Error {
     ))
 }
 
-fn introduce(config: &Config, daemon: &Daemon) {
+fn introduce(config: &Config, daemon: &Daemon, once: bool) {
     for source in &config.sources {
-        let path = if source.is_stdin() { "standard input" } else { &source.path };
-        say(&format!("watching {path}"));
+        match &source.listen {
+            Some(address) if once => {
+                say(&format!("not listening on {address}: `--once` ends at once"))
+            }
+            Some(address) => say(&format!("listening {address}")),
+            None if source.is_stdin() => say("watching standard input"),
+            None => say(&format!("watching {}", source.path)),
+        }
     }
     say(&format!("state    {}", config.store.path.display()));
     if let Some(address) = daemon.address() {

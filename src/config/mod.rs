@@ -192,7 +192,7 @@ impl Config {
     fn check_source(&self, index: usize, source: &SourceConfig, problems: &mut Vec<Problem>) {
         let key = |name: &str| format!("source[{index}].{name}");
         if let Err(error) = source.check() {
-            problems.push(Problem::new(&key("path"), error.to_string(), ""));
+            problems.push(Problem::new(&key(error.key()), error.to_string(), ""));
         }
         if let Err(error) = FormatSet::from_definition(&definition(source)) {
             let name = if source.log_format.is_some() { "log_format" } else { "format" };

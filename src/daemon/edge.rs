@@ -305,7 +305,7 @@ impl Parts {
             watched: config
                 .sources
                 .iter()
-                .map(|source| Watched { name: source.id().into(), path: source.path.clone() })
+                .map(|source| Watched { name: source.id().into(), path: source.place().to_owned() })
                 .collect(),
         }
     }

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //!  main ── signals ──▶ stop
-//!  pipeline thread: read → engine → commit ──▶ durable number, wake-ups
+//!  listen thread (tokio): what others send ──▶ inboxes
+//!  pipeline thread: read → engine → commit ──▶ durable number, wake-ups, receipts
 //!  edge thread (tokio): sinks · mail · alert log · weekly report · HTTP, each with its own cursor
 //! ```
 //!
-//! Invariant: the two threads share the store, the metrics and a few flags, nothing else: a sink
+//! Invariant: pipeline and edge share the store, the metrics and a few flags, nothing else: a sink
 //! or a mail server that hangs cannot hold up the pipeline.
 
 mod decode;
 mod digest;
 mod edge;
 mod hours;
+mod intake;
 mod journal;
 mod pipeline;
 mod stdin;
@@ -26,8 +28,11 @@ use crate::engine::detect::Alert;
 use crate::engine::render::ecs::Agent;
 use crate::io::{Chance as _, Clock, Seeded, SystemClock, Waker};
 use crate::notify::MailError;
-use crate::serve::{BuildInfo, Metrics, Readiness, ServeError, SourceState, StoreState};
+use crate::serve::{
+    BuildInfo, ListenerState, Metrics, Readiness, ServeError, SourceState, StoreState,
+};
 use crate::sink::SinkError;
+use crate::source::listen::{Listeners, Refusal};
 use crate::source::{Level, SCAN_INTERVAL, SourceConfig, Wakeups, open_input};
 use crate::store::{Seq, Store, StoreError, StoreReader, Trim};
 use crate::units::{Period, Timestamp};
@@ -36,12 +41,16 @@ pub use digest::{ReportContext, week_report};
 pub(crate) use edge::credentials;
 
 use edge::Edge;
+use intake::Intakes;
 use journal::Journal;
 use pipeline::{COMMIT_EVERY, Pipeline};
 use stdin::Stdin;
 
 /// The pipeline is called stalled when it says nothing for this long.
 const STALLED_AFTER: Period = Period::from_secs(30);
+
+/// Time that listeners have to hand over what has come when the daemon is told to stop.
+const DRAIN_LIMIT: Period = Period::from_secs(2);
 
 /// How often the store is trimmed and looked at.
 const TRIM_EVERY: Period = Period::from_secs(30);
@@ -208,6 +217,9 @@ impl Daemon {
         for (journal, source) in journals {
             pipeline.attach_journal(journal, source);
         }
+        if !options.once {
+            start_listeners(&shared, &mut pipeline, &stop)?;
+        }
         if let Some((stdin, source)) = stdin {
             pipeline.attach(stdin, source);
         }
@@ -286,6 +298,30 @@ fn start_journals<'s>(
         journals.push((journal.map_err(fail)?, source));
     }
     Ok(journals)
+}
+
+/// Listens, if a source does. A run from cron does not: nobody would be there most of the time.
+fn start_listeners(
+    shared: &Shared,
+    pipeline: &mut Pipeline,
+    stop: &Stop,
+) -> Result<(), DaemonError> {
+    let (mut sources, mut endpoints) = (Vec::new(), Vec::new());
+    for source in &shared.config.sources {
+        // What is wrong with it was said when the configuration was read.
+        if let Ok(Some(endpoint)) = source.endpoint() {
+            endpoints.push((source.id().to_owned(), endpoint));
+            sources.push(source);
+        }
+    }
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let line_bytes_max = shared.config.follow.max_line_bytes();
+    let listeners = Listeners::start(endpoints, line_bytes_max, &stop.waker);
+    let listeners =
+        listeners.map_err(|source| DaemonError::Thread { action: "start to listen", source })?;
+    Ok(pipeline.listen(listeners, &sources, shared.seed)?)
 }
 
 fn prime_metrics(shared: &Shared, open: &[Alert]) {
@@ -378,15 +414,35 @@ impl Run {
                 chores.rescan_at = clock.now();
             }
         }
+        if !chores.full {
+            self.take_last_received();
+        }
         let (turn, seq) = self.pipeline.last_turn(!chores.full)?;
         self.committed(seq, &turn, &mut chores);
         Ok(())
     }
 
+    /// Takes what has come when the listeners are told to stop. A sender that does not stop sending
+    /// is not waited for.
+    fn take_last_received(&mut self) {
+        let Some(intakes) = self.pipeline.intakes() else { return };
+        intakes.stop();
+        let until = self.shared.clock.now().plus(DRAIN_LIMIT);
+        while !self.pipeline.take_received() {
+            let now = self.shared.clock.now();
+            if until <= now {
+                self.pipeline.intakes().into_iter().for_each(Intakes::close);
+            } else {
+                self.stop.waker.wait(until.since(now).duration());
+            }
+        }
+    }
+
     /// Waits until lines that are being written make a commit worth its while.
     fn settle(&self) {
         let until = self.shared.clock.now().plus(COMMIT_EVERY);
-        while !self.stop.is_asked() {
+        let is_pressed = || self.pipeline.intakes().is_some_and(Intakes::are_pressed);
+        while !self.stop.is_asked() && !is_pressed() {
             let now = self.shared.clock.now();
             if until <= now {
                 return;
@@ -476,12 +532,45 @@ impl Run {
                 None => self.shared.readiness.pass(&check),
             }
         }
+        self.look_at_listeners(&formats);
         if let Some((name, ended)) = self.pipeline.stdin() {
             let format = formats.last().map_or("", |(_, format)| short_format(format));
             let files = u64::from(!ended);
             let state =
                 SourceState { source: name, formats: &[format], files, ..Default::default() };
             self.shared.metrics.set_source(&state);
+        }
+    }
+
+    fn look_at_listeners(&self, formats: &[(String, String)]) {
+        for inlet in self.pipeline.intakes().map(Intakes::inlets).unwrap_or_default() {
+            let format = formats.iter().find(|(name, _)| *name == inlet.name);
+            let format = format.map_or("", |(_, format)| short_format(format));
+            self.shared.metrics.set_source(&SourceState {
+                source: &inlet.name,
+                formats: &[format],
+                lag_bytes: inlet.inbox.waiting_bytes() as u64,
+                ..SourceState::default()
+            });
+            let status = &inlet.status;
+            let refused = status.refused();
+            let refused: Vec<(&str, u64)> =
+                Refusal::ALL.iter().map(|reason| reason.name()).zip(refused).collect();
+            self.shared.metrics.set_listener(&ListenerState {
+                source: &inlet.name,
+                up: status.is_listening(),
+                connections: status.connections(),
+                refused: &refused,
+                cut_lines: status.cut_lines(),
+                unfinished: status.unfinished(),
+                dropped: status.dropped(),
+            });
+            let check = format!("source {}", inlet.name);
+            match status.problem() {
+                Some(problem) => self.shared.readiness.fail(&check, &problem),
+                None if status.is_listening() => self.shared.readiness.pass(&check),
+                None => self.shared.readiness.fail(&check, "does not listen yet"),
+            }
         }
     }
 
@@ -509,6 +598,7 @@ impl Run {
             );
         }
         chores.full = trimmed.full;
+        self.pipeline.intakes().into_iter().for_each(|intakes| intakes.hold(trimmed.full));
         if trimmed.full {
             shared.readiness.fail("store", "full: a required sink is behind");
         }

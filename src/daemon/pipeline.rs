@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use super::Options;
 use super::decode::Decoder;
 use super::hours::Hours;
+use super::intake::{Intakes, is_received};
 use super::journal::{Journal, is_journal};
 use super::stdin::{self, Stdin};
 use crate::config::{Config, definition};
@@ -27,6 +28,7 @@ use crate::engine::time::TimeReader;
 use crate::io::Clock;
 use crate::notify;
 use crate::serve::{Metrics, SourceReading};
+use crate::source::listen::Listeners;
 use crate::source::{Block, Follower, Generation, GenerationId, Notice, SourceConfig};
 use crate::store::{Commit, Frame, NewMessage, Seq, Store, StoreError, StoreReader};
 use crate::units::{Period, Timestamp};
@@ -93,7 +95,11 @@ pub(super) struct Pipeline {
     journals: Vec<(Journal, usize)>,
     /// What comes through standard input happened long ago, or nothing has come as yet.
     stdin_is_late: bool,
-    /// Of the followed sources, the journals behind them, and standard input as the last.
+    intakes: Option<Intakes>,
+    /// The listeners had the last turn.
+    intakes_were_last: bool,
+    /// Of the followed sources, of the journals and the listeners behind them, and of standard
+    /// input as the last.
     formats: Vec<SourceFormat>,
     decoder: Decoder,
     memory: Memory,
@@ -138,10 +144,8 @@ impl Pipeline {
         options: Options,
     ) -> Result<(Self, Vec<Alert>), StoreError> {
         let generations = store.generations()?.into_iter();
-        let files = generations.filter(|(id, _)| {
-            let id = GenerationId(*id);
-            id != stdin::GENERATION && !is_journal(id)
-        });
+        let is_file = |id| id != stdin::GENERATION && !is_received(id) && !is_journal(id);
+        let files = generations.filter(|(id, _)| is_file(GenerationId(*id)));
         let resume = files.filter_map(|(_, text)| {
             serde_json::from_str::<Generation>(&text)
                 .inspect_err(|error| tracing::error!("a stored position cannot be read: {error}"))
@@ -149,8 +153,7 @@ impl Pipeline {
         });
         let mut limits = config.follow;
         limits.once = options.once;
-        let is_file = |source: &&SourceConfig| !source.is_stdin() && !source.is_journal();
-        let followed: Vec<_> = config.sources.iter().filter(is_file).cloned().collect();
+        let followed: Vec<_> = config.sources.iter().filter(|s| s.is_followed()).cloned().collect();
         let follower = Follower::new(&followed, resume.collect(), limits);
         let enricher = Arc::new(config.enricher());
         let mut decoder = Decoder::new(enricher);
@@ -167,6 +170,8 @@ impl Pipeline {
             stdin: None,
             journals: Vec::new(),
             stdin_is_late: false,
+            intakes: None,
+            intakes_were_last: false,
             formats,
             decoder,
             memory,
@@ -210,6 +215,28 @@ impl Pipeline {
         self.formats.push(SourceFormat::new(source, &self.host));
         self.states.insert(stdin::GENERATION.0, stdin.note().to_owned());
         (self.stdin, self.stdin_is_late) = (Some(stdin), true);
+    }
+
+    /// Takes what the listeners of `sources` receive, too. Before standard input is attached.
+    pub(super) fn listen(
+        &mut self,
+        listeners: Listeners,
+        sources: &[&SourceConfig],
+        seed: u64,
+    ) -> Result<(), StoreError> {
+        assert!(self.stdin.is_none(), "the source of standard input is the last one");
+        let states = self.store.generations()?;
+        let intakes = Intakes::new(listeners, &states, seed, self.formats.len());
+        self.states.extend(intakes.notes());
+        self.intakes = Some(intakes);
+        let formats = sources.iter().map(|source| SourceFormat::new(source, &self.host));
+        self.formats.extend(formats);
+        Ok(())
+    }
+
+    /// What comes through the listeners, if there are any.
+    pub(super) fn intakes(&self) -> Option<&Intakes> {
+        self.intakes.as_ref()
     }
 
     /// Name of the source that is standard input, and whether it has ended.
@@ -272,6 +299,19 @@ impl Pipeline {
         self.turn(false)
     }
 
+    /// Takes all that the listeners have received, for nobody can ask for it again. True when
+    /// nothing more will come.
+    pub(super) fn take_received(&mut self) -> bool {
+        // Asked before they are emptied: what is put in between is not overlooked.
+        let ended = self.intakes.as_ref().is_none_or(Intakes::have_ended);
+        let now = self.clock.now();
+        self.begin_intakes();
+        while let Some(block) = self.intakes.as_mut().and_then(|intakes| intakes.take(now)) {
+            self.take(block, now);
+        }
+        ended
+    }
+
     fn drain_stdin(&mut self) {
         while let Some(stdin) = &mut self.stdin {
             stdin.close();
@@ -295,6 +335,7 @@ impl Pipeline {
     /// Reads until a commit is due; true when there may be more.
     fn read_blocks(&mut self) -> bool {
         let started = self.clock.now();
+        self.begin_intakes();
         let (mut bytes, mut piped) = (0, false);
         loop {
             let now = self.clock.now();
@@ -316,6 +357,12 @@ impl Pipeline {
         }
     }
 
+    fn begin_intakes(&mut self) {
+        if let Some(intakes) = &mut self.intakes {
+            intakes.begin();
+        }
+    }
+
     /// The next block of the generation whose lines are the oldest.
     fn next_block(&mut self, now: Timestamp) -> Option<Block> {
         let last_time = |id: GenerationId| self.last_times.get(&id.0).copied().unwrap_or_default();
@@ -330,6 +377,13 @@ impl Pipeline {
             return self.next_of_journal(at, now);
         }
         let piped = self.stdin.as_mut().is_some_and(Stdin::is_ready);
+        // Files can wait, so they do not go first; but a flood does not keep them waiting.
+        self.intakes_were_last = !(self.intakes_were_last && (piped || oldest.is_some()));
+        if self.intakes_were_last
+            && let Some(block) = self.intakes.as_mut().and_then(|intakes| intakes.take(now))
+        {
+            return Some(block);
+        }
         match oldest {
             Some(oldest) if !piped || last_time(oldest) < last_time(stdin::GENERATION) => {
                 let buffer = std::mem::take(&mut self.buffer);
@@ -482,6 +536,10 @@ impl Pipeline {
             (one.generation, stdin::state(one.to, told))
         }));
         generations.extend(self.cursors.iter().map(|(id, cursor)| (*id, cursor.clone())));
+        if self.frames.iter().any(|frame| is_received(GenerationId(frame.generation))) {
+            let told = |id: u64| self.states.get(&id).cloned().unwrap_or_default();
+            generations.extend(self.intakes.iter().flat_map(|intakes| intakes.states(told)));
+        }
         let expired: Vec<u64> = changes.forgotten.iter().map(|id| id.0).collect();
         let hours = self.hours.records(&self.store)?;
         let commit = Commit {
@@ -499,6 +557,9 @@ impl Pipeline {
                 return Err(error);
             }
         };
+        if let Some(intakes) = &mut self.intakes {
+            intakes.committed();
+        }
         for id in &expired {
             self.last_times.remove(id);
             self.states.remove(id);

@@ -4,9 +4,11 @@
 //! once and is not found later in a log.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 
 use thiserror::Error;
+
+use crate::units::socket_address;
 
 /// Why there is no listener.
 ///
@@ -63,16 +65,10 @@ pub fn bind(address: &str) -> Result<TcpListener, ServeError> {
     })
 }
 
-/// The loopback address that `address` means. Names other than `localhost` are not looked up: an
-/// answer from the network must not decide where we listen.
+/// The loopback address that `address` means.
 pub(super) fn resolve(address: &str) -> Result<SocketAddr, ServeError> {
-    let local = address.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());
-    let socket = match local {
-        Some(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        None => {
-            address.parse().map_err(|_| ServeError::BadAddress { address: address.to_owned() })?
-        }
-    };
+    let socket = socket_address(address)
+        .ok_or_else(|| ServeError::BadAddress { address: address.to_owned() })?;
     if !socket.ip().to_canonical().is_loopback() {
         return Err(ServeError::NotLoopback { address: address.to_owned() });
     }

@@ -16,7 +16,7 @@ use prometheus::TextEncoder;
 use super::clients::ClientSlots;
 use super::config::{ClientLabel, ServeConfig};
 use super::observe::{
-    BuildInfo, NotificationResult, SinkState, SourceReading, SourceState, StoreState,
+    BuildInfo, ListenerState, NotificationResult, SinkState, SourceReading, SourceState, StoreState,
 };
 use super::process::ProcessStats;
 use super::series::{SeriesTable, clean};
@@ -146,6 +146,21 @@ impl Metrics {
         state.series.follow(Metric::SourceTruncations, &name, source.truncations as f64);
         state.series.follow(Metric::SourceLostBytes, &name, source.lost_bytes as f64);
         state.sources.entry(source.source.to_owned()).or_default().lag_bytes = source.lag_bytes;
+    }
+
+    /// Takes note of a listener as it stands.
+    pub fn set_listener(&self, listener: &ListenerState<'_>) {
+        let mut state = self.lock();
+        let series = &mut state.series;
+        let name = [listener.source];
+        series.set(Metric::ListenerUp, &name, flag(listener.up));
+        series.set(Metric::ListenerConnections, &name, listener.connections as f64);
+        for (reason, total) in listener.refused {
+            series.follow(Metric::ListenerRefused, &[listener.source, reason], *total as f64);
+        }
+        series.follow(Metric::ListenerCutLines, &name, listener.cut_lines as f64);
+        series.follow(Metric::ListenerUnfinished, &name, listener.unfinished as f64);
+        series.follow(Metric::ListenerDropped, &name, listener.dropped as f64);
     }
 
     /// Takes note of a sink as it stands.

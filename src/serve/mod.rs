@@ -28,7 +28,7 @@ pub use http::{HttpLimits, Pages, Watched, serve};
 pub use listen::{ServeError, bind};
 pub use metrics::Metrics;
 pub use observe::{
-    BuildInfo, NotificationResult, SinkState, SourceReading, SourceState, StoreState,
+    BuildInfo, ListenerState, NotificationResult, SinkState, SourceReading, SourceState, StoreState,
 };
 pub use process::ProcessStats;
 pub use readiness::{Check, Readiness, ReadinessReport};

@@ -46,6 +46,25 @@ pub struct SourceState<'a> {
     pub unreadable: u64,
 }
 
+/// A listener as it stands; its lines are those of a source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListenerState<'a> {
+    /// Name of the source.
+    pub source: &'a str,
+    /// It listens.
+    pub up: bool,
+    /// Connections that are open.
+    pub connections: u64,
+    /// Totals of what was not taken, by reason.
+    pub refused: &'a [(&'a str, u64)],
+    /// Total of lines that were longer than the limit.
+    pub cut_lines: u64,
+    /// Total of connections that ended within a message.
+    pub unfinished: u64,
+    /// Total of datagrams that the kernel dropped.
+    pub dropped: u64,
+}
+
 /// A sink as it stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SinkState<'a> {

@@ -95,6 +95,12 @@ pub(super) enum Metric {
     SourceLostBytes,
     SourceMissing,
     SourceUnreadable,
+    ListenerUp,
+    ListenerConnections,
+    ListenerRefused,
+    ListenerCutLines,
+    ListenerUnfinished,
+    ListenerDropped,
     SinkEvents,
     SinkUp,
     SinkLagEvents,
@@ -268,6 +274,44 @@ pub const METRICS: &[MetricEntry] = &[
         "gatewatch_source_unreadable",
         &["source"],
         "Files that match and cannot be opened; /readyz says why and what to do.",
+    ),
+    // Listeners, which are sources too.
+    gauge(
+        Metric::ListenerUp,
+        "gatewatch_listener_up",
+        &["source"],
+        "1 while the source listens, 0 while its address cannot be had; /readyz says why.",
+    ),
+    gauge(
+        Metric::ListenerConnections,
+        "gatewatch_listener_connections",
+        &["source"],
+        "Connections of senders that are open.",
+    ),
+    counter(
+        Metric::ListenerRefused,
+        "gatewatch_listener_refused_total",
+        &["source", "reason"],
+        "Connections and requests not taken: too many connections, no TLS, a wrong token, no such \
+         request, a body too large, or pressure (lines come faster than they are stored).",
+    ),
+    counter(
+        Metric::ListenerCutLines,
+        "gatewatch_listener_cut_lines_total",
+        &["source"],
+        "Lines received that were longer than follow.max_line_size: their heads are kept.",
+    ),
+    counter(
+        Metric::ListenerUnfinished,
+        "gatewatch_listener_unfinished_total",
+        &["source"],
+        "Connections that ended within a message: what had come of it is kept as a line.",
+    ),
+    counter(
+        Metric::ListenerDropped,
+        "gatewatch_listener_dropped_datagrams_total",
+        &["source"],
+        "Datagrams that the kernel dropped because they came faster than they were taken.",
     ),
     // Sinks.
     counter(

@@ -1,11 +1,14 @@
 //! Settings of the sources: the `[[source]]` tables and the `[follow]` limits.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use super::glob::Pattern;
+use super::listen::{Endpoint, ListenError};
 use crate::units::ByteSize;
 
-/// `[[source]]`: log files to follow.
+/// `[[source]]`: log files to follow, or an address to listen on.
 ///
 /// The first line of each field comment becomes its line in the reference manual.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -15,9 +18,27 @@ pub struct SourceConfig {
     /// `journal:` the system's journal, `journal:/directory` the journal files in a directory.
     pub path: String,
 
+    /// Address to listen on instead, such as `udp://127.0.0.1:5514`.
+    pub listen: Option<String>,
+
+    /// Others than this machine may send syslog, of whom nobody knows who they are.
+    pub allow_remote: bool,
+
+    /// PEM file with the certificate of `tls://` and `https://`.
+    pub tls_cert: Option<PathBuf>,
+
+    /// PEM file with its private key.
+    pub tls_key: Option<PathBuf>,
+
+    /// PEM file with the authority whose certificates senders must have.
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// File with the token that senders over HTTP must know.
+    pub token_file: Option<PathBuf>,
+
     /// Stable name of the source in events, metrics and positions.
     ///
-    /// The default is the path as written. Changing it starts the files afresh.
+    /// The default is the path or the address as written. Changing it starts the files afresh.
     pub name: Option<String>,
 
     /// Log format: `auto`, or a format by name, such as `combined` or `docker>combined`.
@@ -73,12 +94,13 @@ impl SourceConfig {
         Self { path: path.into(), ..Self::default() }
     }
 
-    /// The stable name: as configured, else the path as written.
+    /// The stable name: as configured, else the path or the address as written.
     pub fn id(&self) -> &str {
-        match (&self.name, self.path.as_str()) {
-            (Some(name), _) => name,
-            (None, "-") => "stdin",
-            (None, path) => path,
+        match (&self.name, &self.listen, self.path.as_str()) {
+            (Some(name), _, _) => name,
+            (None, Some(address), _) => address,
+            (None, None, "-") => "stdin",
+            (None, None, path) => path,
         }
     }
 
@@ -87,8 +109,47 @@ impl SourceConfig {
         self.path == "-"
     }
 
-    /// Says what is wrong with the patterns, if anything.
+    /// True for log files, which are followed.
+    pub fn is_followed(&self) -> bool {
+        self.listen.is_none() && !self.is_stdin() && !self.is_journal()
+    }
+
+    /// Where it comes from, as configured: the path or the address.
+    pub fn place(&self) -> &str {
+        self.listen.as_deref().unwrap_or(&self.path)
+    }
+
+    /// What listens, where the source does.
+    pub fn endpoint(&self) -> Result<Option<Endpoint>, SourceError> {
+        let Some(address) = &self.listen else {
+            return match self.setting_of_listeners() {
+                Some(key) => Err(ListenError::Useless { key, what: "a file".to_owned() }.into()),
+                None => Ok(None),
+            };
+        };
+        if !self.path.is_empty() {
+            return Err(SourceError::TwoPlaces);
+        }
+        Ok(Some(Endpoint::new(address, self)?))
+    }
+
+    /// The first setting that only listeners have.
+    fn setting_of_listeners(&self) -> Option<&'static str> {
+        let settings = [
+            ("allow_remote", self.allow_remote),
+            ("tls_cert", self.tls_cert.is_some()),
+            ("tls_key", self.tls_key.is_some()),
+            ("tls_client_ca", self.tls_client_ca.is_some()),
+            ("token_file", self.token_file.is_some()),
+        ];
+        settings.into_iter().find_map(|(key, is_set)| is_set.then_some(key))
+    }
+
+    /// Says what is wrong with the address or the patterns, if anything.
     pub fn check(&self) -> Result<(), SourceError> {
+        if self.endpoint()?.is_some() {
+            return Ok(());
+        }
         if self.path.is_empty() {
             return Err(SourceError::NoPath);
         }
@@ -107,7 +168,9 @@ impl SourceConfig {
 #[non_exhaustive]
 pub enum SourceError {
     /// There is nothing to follow.
-    #[error("`path` is empty; name a log file, such as `/var/log/nginx/access.log`")]
+    #[error(
+        "`path` is empty; name a log file, such as `/var/log/nginx/access.log`, or an address in `listen`"
+    )]
     NoPath,
 
     /// Settings of a journal for something else.
@@ -122,6 +185,13 @@ pub enum SourceError {
         /// As configured.
         text: String,
     },
+    /// It is two sources at once.
+    #[error("`path` and `listen` are two sources; give each a [[source]] of its own")]
+    TwoPlaces,
+
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 
     /// A pattern has no meaning.
     #[error("`{pattern}` is not a pattern: {reason}")]
@@ -131,6 +201,17 @@ pub enum SourceError {
         /// What is wrong, and the fix.
         reason: &'static str,
     },
+}
+
+impl SourceError {
+    /// The setting that is to be changed.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Listen(error) => error.key(),
+            Self::NoPath | Self::TwoPlaces | Self::NoJournal | Self::BadPattern { .. } => "path",
+            Self::BadMatch { .. } => "matches",
+        }
+    }
 }
 
 /// `[follow]`: limits that hold for all sources together.

@@ -44,6 +44,7 @@ mod admit;
 mod read;
 pub mod input;
 pub mod wake;
+pub mod listen;
 
 #[cfg(test)]
 mod archive_cases;

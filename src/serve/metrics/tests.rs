@@ -111,6 +111,15 @@ fn fill(metrics: &Metrics) {
         read_at: START.plus_ms(500),
         parse_failures: &[("bad_time", 1), ("no such reason", 2)],
     });
+    metrics.set_listener(&ListenerState {
+        source: "nginx",
+        up: true,
+        connections: 2,
+        refused: &[("connections", 1), ("tls", 0)],
+        cut_lines: 4,
+        unfinished: 5,
+        dropped: 6,
+    });
     metrics.set_sink(&SinkState {
         sink: "siem",
         up: true,
