@@ -521,14 +521,10 @@ impl FormatSet {
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
         let Err(miss) = self.parse_well(line, cx, out) else { return Ok(()) };
-        if let (None, Some(last)) = (self.wrapper, &mut self.last) {
-            out.reset();
-            if last.parse(line, cx, out).is_ok() {
-                return Ok(());
-            }
-        }
         out.reset();
-        Err(miss)
+        let last = self.last.as_mut().filter(|_| self.wrapper.is_none());
+        let read = last.map_or(Err(miss), |last| last.parse(line, cx, out));
+        read.map_err(|_| out.reset()).map_err(|()| miss)
     }
 
     /// Reads a line by any format but the last.
@@ -592,8 +588,8 @@ impl FormatSet {
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
         let primary = self.primary.parse(line, cx, out);
-        let is_whole = !out.has(Field::Trailing) && !self.primary.is_last_resort();
-        if self.others.is_empty() || (primary.is_ok() && is_whole) {
+        let is_whole = primary.is_ok() && !out.has(Field::Trailing);
+        if self.others.is_empty() || (is_whole && !self.primary.is_last_resort()) {
             if primary.is_err() {
                 out.reset();
             }
@@ -622,12 +618,9 @@ impl FormatSet {
 
 /// All formats but one, those first that read most, so that the last resort is the last.
 fn all_but(name: &str) -> Vec<Format> {
-    // A client can write whole lines into nginx's error log, so a log-in found there proves
-    // nothing.
-    let is_forgeable = name == "nginx_error";
-    let others = FORMATS.iter().filter(|entry| {
-        entry.name != name && !(is_forgeable && matches!(entry.name, "auth" | "app"))
-    });
+    // A client can write whole lines into nginx's error log: a log-in found there proves nothing.
+    let no_log_ins: &[&str] = if name == "nginx_error" { &["auth", "app"] } else { &[] };
+    let others = FORMATS.iter().filter(|it| it.name != name && !no_log_ins.contains(&it.name));
     let others = others.filter_map(|entry| (entry.build)().ok());
     // What lines tell belongs to the format of the file: no other listens to them.
     let mut others: Vec<Format> = others.filter(|one| !matches!(one, Format::W3c(_))).collect();
