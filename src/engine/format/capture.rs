@@ -306,15 +306,6 @@ impl Applier {
         Ok(())
     }
 
-    fn endpoint(&self, value: &[u8], out: &mut Writer<'_>) -> Result<(), Miss> {
-        let (address, port) = address::split_port(value);
-        if port.is_some() {
-            let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-            out.set(Field::ClientPort, &value[value.len() - digits..]);
-        }
-        self.client(address, out)
-    }
-
     /// The text of the client in `value`, and its address if it is one.
     fn client_of<'v>(&self, value: &'v [u8]) -> Result<(&'v [u8], Option<IpAddr>), Miss> {
         // A list of hops: the right-most is the peer, the whole is what the peer claims.
