@@ -24,6 +24,7 @@ mod modsecurity;
 mod nginx;
 mod nginx_error;
 mod pattern;
+mod places;
 mod php;
 mod proxy_manager;
 mod squid;
@@ -37,16 +38,16 @@ mod w3c;
 mod wrapper;
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
-use super::batch::{EventBatch, Field, Module, Writer};
+use super::batch::{Field, Module, Writer};
 use super::time::TimeReader;
 pub use definition::{FormatError, base_of, directives_of, state_of, with_state};
 use json::written::WrittenJson;
 pub(super) use nginx_error::{NAME as NGINX_ERROR, record as nginx_record};
 use pattern::RegexFormat;
 pub(super) use php::NAME as PHP_ERROR;
+pub use places::Column;
 use template::Template;
 pub(super) use tomcat::NAME as TOMCAT_ERROR;
 pub use vote::{SAMPLE_LINES, Vote, detect, detect_after, vote};
@@ -79,17 +80,6 @@ impl Miss {
 
     /// All reasons, for counters that start at zero.
     pub const ALL: [Self; 4] = [Self::Shape, Self::Time, Self::Status, Self::Client];
-}
-
-/// A value of a line, as the definition of its format has it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Column {
-    /// What the definition calls it: `$status`, `%>s`.
-    pub name: String,
-    /// Its bytes in the line.
-    pub range: Range<usize>,
-    /// The ECS name of what it sets, where that is no text field.
-    pub sets: Option<&'static str>,
 }
 
 /// What a parser may use beside the line.
@@ -397,16 +387,6 @@ impl Format {
             Self::Fixed(fixed) => (fixed.parse)(line, cx, out),
             Self::W3c(w3c) => w3c.parse(line, cx, out),
         }
-    }
-
-    /// Where the values of a line stand; empty for a format that is no template, or a line that it
-    /// does not read.
-    pub fn columns(&self, line: &[u8], cx: &mut Context<'_>) -> Vec<Column> {
-        let Self::Template(template) = self else { return Vec::new() };
-        let mut batch = EventBatch::default();
-        batch.refill(Arc::default(), line.to_vec());
-        let (raw, mut out) = batch.open();
-        template.columns(raw, cx, &mut out).unwrap_or_default()
     }
 
     /// How many fields it can read.
