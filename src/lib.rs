@@ -26,6 +26,7 @@ pub mod sink;
 pub mod source;
 
 pub mod notify;
+pub mod survey;
 
 pub mod report;
 pub mod serve;

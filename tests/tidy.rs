@@ -21,7 +21,7 @@ const ROWS: &[&[&str]] = &[
     &["engine", "sample"],
     &["store"],
     &["source", "sink"],
-    &["notify"],
+    &["notify", "survey"],
     &["report", "serve"],
     &["config"],
     &["daemon"],

@@ -23,7 +23,20 @@ pub(super) struct InputArgs {
     /// Log files, plain or compressed, directories of them, or patterns; `-` is standard input,
     /// `journal:` the journal
     #[arg(default_value = "-", hide_default_value = true)]
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+    /// Threads that parse [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// No colours, also when NO_COLOR is set
+    #[arg(long)]
+    no_color: bool,
+}
+
+/// How lines are understood.
+#[derive(Debug, clap::Args)]
+pub(super) struct FormatArgs {
     /// Format of the lines: auto, or a name from the list below
     #[arg(long, default_value = "auto", value_name = "NAME")]
     format: String,
@@ -49,12 +62,6 @@ pub(super) struct InputArgs {
     /// Take user agents apart into program, system and device
     #[arg(long)]
     user_agents: bool,
-    /// Threads that parse [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
-    /// No colours, also when NO_COLOR is set
-    #[arg(long)]
-    no_color: bool,
 }
 
 impl InputArgs {
@@ -72,8 +79,8 @@ impl InputArgs {
         }
         Ok(Plan {
             paths,
-            format: self.definition()?,
-            zone: zone(self.timezone.as_deref())?,
+            format: self.format.definition()?,
+            zone: self.format.zone()?,
             now: SystemClock.now(),
             keep_empty: false,
             host: host(),
@@ -81,7 +88,18 @@ impl InputArgs {
         })
     }
 
-    fn definition(&self) -> Result<String> {
+    pub(super) fn enricher(&self) -> Result<Enricher> {
+        self.format.enricher()
+    }
+
+    pub(super) fn no_color(&self) -> bool {
+        self.no_color || super::environment("NO_COLOR").is_some_and(|value| !value.is_empty())
+    }
+}
+
+impl FormatArgs {
+    /// `auto`, or a definition of a format set.
+    pub(super) fn definition(&self) -> Result<String> {
         if let Some(text) = &self.log_format {
             Format::written(text)?;
             return Ok(format!("written:{text}"));
@@ -114,8 +132,9 @@ impl InputArgs {
         Ok(enricher)
     }
 
-    pub(super) fn no_color(&self) -> bool {
-        self.no_color || super::environment("NO_COLOR").is_some_and(|value| !value.is_empty())
+    /// The zone of times without one.
+    pub(super) fn zone(&self) -> Result<TimeZone> {
+        zone(self.timezone.as_deref())
     }
 }
 

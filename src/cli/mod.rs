@@ -5,7 +5,11 @@ mod check;
 mod completions;
 mod config;
 mod demo;
+mod detect;
+mod explain;
+mod facts;
 mod files;
+mod init;
 mod input;
 mod notify;
 mod output;
@@ -64,9 +68,12 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Args),
     Run(run::Args),
     Scan(scan::Args),
     Parse(parse::Args),
+    Detect(detect::Args),
+    Explain(explain::Args),
     Check(check::Args),
     Alerts(alerts::Args),
     Report(report::Args),
@@ -80,6 +87,7 @@ pub fn main() -> ExitCode {
     let line = match Line::command()
         .mut_subcommand("scan", |command| command.after_long_help(input::formats_help()))
         .mut_subcommand("parse", |command| command.after_long_help(input::formats_help()))
+        .mut_subcommand("explain", |command| command.after_long_help(input::formats_help()))
         .try_get_matches()
         .and_then(|matches| Line::from_arg_matches(&matches))
     {
@@ -90,9 +98,12 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match &line.command {
+        Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(args),
         Command::Scan(args) => scan::run(args),
         Command::Parse(args) => parse::run(args),
+        Command::Detect(args) => detect::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Check(args) => check::run(args),
         Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
@@ -122,6 +133,16 @@ impl Refused {
     /// The command line makes no sense, in a way that its grammar cannot tell.
     fn usage(text: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { code: exit::USAGE, text: text.into() })
+    }
+
+    /// An input is not there.
+    fn no_input(text: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { code: exit::NO_INPUT, text: text.into() })
+    }
+
+    /// A file cannot be made.
+    fn cannot_create(text: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { code: exit::CANT_CREATE, text: text.into() })
     }
 
     /// The configuration lacks what the command needs.

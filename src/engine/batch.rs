@@ -9,6 +9,7 @@
 //! Invariant: every span lies inside `bytes` or `extra`, so reading a field cannot fail.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::units::Timestamp;
@@ -448,6 +449,24 @@ impl<'a> Event<'a> {
                 Some(rare.1)
             }
         }
+    }
+
+    /// Where the bytes of `field` stand in the raw line; `None` where the line does not hold them as
+    /// they are, because an escape was undone or they were worked out.
+    pub fn place(&self, field: Field) -> Option<Range<usize>> {
+        let span = match self.row.spans.get(field as usize) {
+            Some(span) => *span,
+            None => {
+                let (from, to) = self.row.rare;
+                let mut rare = self.batch.rare[from as usize..to as usize].iter();
+                rare.find(|(name, _)| *name == field)?.1
+            }
+        };
+        if !span.is_present() || span.start & IN_EXTRA != 0 || self.row.line.start & IN_EXTRA != 0 {
+            return None;
+        }
+        let start = span.start.checked_sub(self.row.line.start)? as usize;
+        Some(start..start + span.len as usize)
     }
 
     /// The fields outside the fixed places, in the order they were found.

@@ -11,6 +11,7 @@
 pub mod advice;
 mod alert;
 mod evidence;
+pub mod explain;
 pub mod field;
 mod firing;
 mod keys;

@@ -99,6 +99,17 @@ pub(super) enum Capture {
 }
 
 impl Capture {
+    /// The name of what it sets beside text fields, which know their own place.
+    pub(super) fn sets(&self) -> Option<&'static str> {
+        match self {
+            Self::Time(_) => Some("@timestamp"),
+            Self::Status => Some("http.response.status_code"),
+            Self::BodyBytes | Self::ResponseBytes => Some("http.response.body.bytes"),
+            Self::Duration(_) => Some("event.duration"),
+            _ => None,
+        }
+    }
+
     /// Bytes that a value has at most, where that is known; a longer one is none.
     pub(super) fn longest(&self) -> Option<usize> {
         match self {

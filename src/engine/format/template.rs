@@ -11,7 +11,7 @@
 use super::capture::{Applier, Capture, TimeForm, Unit};
 use super::columns::find_quote;
 use super::combined;
-use super::{Context, Miss};
+use super::{Column, Context, Miss};
 use crate::engine::batch::{Field, Module, Writer};
 
 /// Captures in one template; more is a configuration error.
@@ -51,6 +51,8 @@ enum End {
 #[derive(Clone, Debug)]
 struct Step {
     capture: Capture,
+    /// As the definition calls it: `$status`.
+    name: Box<str>,
     end: End,
     /// Stands behind the value.
     literal: Box<[u8]>,
@@ -99,7 +101,8 @@ impl Template {
                              one ends; put a separator between them"
                         ));
                     }
-                    steps.push(Step { capture, end: End::Line, literal: Box::default() });
+                    let name = name.into();
+                    steps.push(Step { capture, name, end: End::Line, literal: Box::default() });
                 }
             }
         }
@@ -140,19 +143,47 @@ impl Template {
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
         let mut values = [(0u32, 0u32); MAX_CAPTURES];
-        let mut read = match self.locate(line, &mut values) {
-            Some(rest) => self.apply(line, &values, cx, out).map(|()| rest),
+        self.read(line, &mut values, cx, out)
+    }
+
+    /// Where each value of a line stands: what the definition calls it, and its bytes.
+    pub(super) fn columns(
+        &self,
+        line: &[u8],
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<Vec<Column>, Miss> {
+        let mut values = [(0u32, 0u32); MAX_CAPTURES];
+        self.read(line, &mut values, cx, out)?;
+        let columns = self.steps.iter().zip(values).map(|(step, (start, end))| Column {
+            name: step.name.to_string(),
+            range: start as usize..end as usize,
+            sets: step.capture.sets(),
+        });
+        Ok(columns.collect())
+    }
+
+    /// Finds the values of a line and sets the fields.
+    fn read(
+        &self,
+        line: &[u8],
+        values: &mut Values,
+        cx: &mut Context<'_>,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Miss> {
+        let mut read = match self.locate(line, values) {
+            Some(rest) => self.apply(line, values, cx, out).map(|()| rest),
             None => Err(Miss::Shape),
         };
         if read != Ok(line.len()) && self.has_other_ends(line) {
-            let mut found = self.search(line, &mut values, false, cx);
+            let mut found = self.search(line, values, false, cx);
             let fits = read.is_ok_and(|rest| self.is_rest(line, rest));
             if found.is_none() && !fits {
-                found = self.search(line, &mut values, true, cx);
+                found = self.search(line, values, true, cx);
             }
             if let Some(rest) = found {
                 out.reset();
-                read = self.apply(line, &values, cx, out).map(|()| rest);
+                read = self.apply(line, values, cx, out).map(|()| rest);
             }
         }
         let rest = read?;
