@@ -17,6 +17,9 @@ mod hours;
 mod intake;
 mod journal;
 mod pipeline;
+mod rebuild;
+mod source_format;
+mod sources;
 mod stdin;
 
 use std::net::TcpListener;
@@ -28,12 +31,10 @@ use crate::engine::detect::Alert;
 use crate::engine::render::ecs::Agent;
 use crate::io::{Chance as _, Clock, Seeded, SystemClock, Waker};
 use crate::notify::MailError;
-use crate::serve::{
-    BuildInfo, ListenerState, Metrics, Readiness, ServeError, SourceState, StoreState,
-};
+use crate::serve::{BuildInfo, Metrics, Readiness, ServeError, StoreState};
 use crate::sink::SinkError;
-use crate::source::listen::{Listeners, Refusal};
-use crate::source::{Level, SCAN_INTERVAL, SourceConfig, Wakeups, open_input};
+use crate::source::listen::Listeners;
+use crate::source::{SCAN_INTERVAL, SourceConfig, Wakeups, open_input};
 use crate::store::{Seq, Store, StoreError, StoreReader, Trim};
 use crate::units::{Period, Timestamp};
 
@@ -478,102 +479,6 @@ impl Run {
         }
     }
 
-    fn look(&mut self, wakeups: &mut Wakeups) {
-        for notice in self.pipeline.rescan() {
-            match notice.level() {
-                Level::Debug => tracing::debug!("{notice}"),
-                Level::Info => tracing::info!("{notice}"),
-                Level::Warn => tracing::warn!("{notice}"),
-            }
-        }
-        wakeups.watch(&self.pipeline.follower().directories());
-        let formats: Vec<(String, String)> =
-            self.pipeline.formats().map(|(name, format)| (name.into(), format.into())).collect();
-        for status in self.pipeline.follower().status() {
-            let format = formats.iter().find(|(name, _)| *name == status.name);
-            let format = format.map_or("", |(_, format)| short_format(format));
-            self.shared.metrics.set_source(&SourceState {
-                source: &status.name,
-                formats: &[format],
-                files: status.files as u64,
-                lag_bytes: status.lag_bytes,
-                rotations: status.rotations,
-                truncations: status.truncations,
-                lost_bytes: status.lost_bytes,
-                missing: status.missing,
-                unreadable: status.unreadable.len() as u64,
-            });
-            let check = format!("source {}", status.name);
-            match status.unreadable.first() {
-                Some(file) => self.shared.readiness.fail(&check, &file.to_string()),
-                None if status.missing => {
-                    self.shared.readiness.fail(&check, "no file matches its path");
-                }
-                None => self.shared.readiness.pass(&check),
-            }
-        }
-        for (journal, ended) in self.pipeline.journals() {
-            let format = formats.iter().find(|(name, _)| *name == journal.name);
-            let format = format.map_or("", |(_, format)| short_format(format));
-            let problem = journal.problem();
-            self.shared.metrics.set_source(&SourceState {
-                source: &journal.name,
-                formats: &[format],
-                files: u64::from(!ended),
-                unreadable: u64::from(problem.is_some()),
-                ..Default::default()
-            });
-            let check = format!("source {}", journal.name);
-            match problem {
-                Some(problem) => {
-                    let problem = format!("cannot read the journal: {problem}");
-                    self.shared.readiness.fail(&check, &problem);
-                }
-                None => self.shared.readiness.pass(&check),
-            }
-        }
-        self.look_at_listeners(&formats);
-        if let Some((name, ended)) = self.pipeline.stdin() {
-            let format = formats.last().map_or("", |(_, format)| short_format(format));
-            let files = u64::from(!ended);
-            let state =
-                SourceState { source: name, formats: &[format], files, ..Default::default() };
-            self.shared.metrics.set_source(&state);
-        }
-    }
-
-    fn look_at_listeners(&self, formats: &[(String, String)]) {
-        for inlet in self.pipeline.intakes().map(Intakes::inlets).unwrap_or_default() {
-            let format = formats.iter().find(|(name, _)| *name == inlet.name);
-            let format = format.map_or("", |(_, format)| short_format(format));
-            self.shared.metrics.set_source(&SourceState {
-                source: &inlet.name,
-                formats: &[format],
-                lag_bytes: inlet.inbox.waiting_bytes() as u64,
-                ..SourceState::default()
-            });
-            let status = &inlet.status;
-            let refused = status.refused();
-            let refused: Vec<(&str, u64)> =
-                Refusal::ALL.iter().map(|reason| reason.name()).zip(refused).collect();
-            self.shared.metrics.set_listener(&ListenerState {
-                source: &inlet.name,
-                up: status.is_listening(),
-                connections: status.connections(),
-                refused: &refused,
-                cut_lines: status.cut_lines(),
-                unfinished: status.unfinished(),
-                dropped: status.dropped(),
-            });
-            let check = format!("source {}", inlet.name);
-            match status.problem() {
-                Some(problem) => self.shared.readiness.fail(&check, &problem),
-                None if status.is_listening() => self.shared.readiness.pass(&check),
-                None => self.shared.readiness.fail(&check, "does not listen yet"),
-            }
-        }
-    }
-
     fn trim(&mut self, chores: &mut Chores) -> Result<(), DaemonError> {
         let shared = Arc::clone(&self.shared);
         let settings = &shared.config.store;
@@ -613,14 +518,5 @@ impl Run {
             checkpoint: chores.checkpoint,
         });
         Ok(())
-    }
-}
-
-/// The name of a format without what made it.
-fn short_format(definition: &str) -> &str {
-    match definition.split_once(':') {
-        Some(("auto", name)) => name,
-        Some((kind, _)) => kind,
-        None => definition,
     }
 }

@@ -16,8 +16,10 @@ use super::decode::Decoder;
 use super::hours::Hours;
 use super::intake::{Intakes, is_received};
 use super::journal::{Journal, is_journal};
+use super::rebuild::rebuild;
+use super::source_format::SourceFormat;
 use super::stdin::{self, Stdin};
-use crate::config::{Config, definition};
+use crate::config::Config;
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::{Alert, Detectors, Limits};
 use crate::engine::format::{
@@ -46,34 +48,6 @@ const BACKLOG_ONCE: Period = Period::from_secs(26 * 3600);
 
 /// The clock of rules stands this far behind the real one, so that late lines are not late.
 const LATENESS: Period = Period::from_secs(60);
-
-/// How a source's lines are read.
-#[derive(Debug)]
-struct SourceFormat {
-    name: String,
-    definition: String,
-    /// The format was named in the configuration.
-    fixed: bool,
-    zone: String,
-    site: String,
-    /// Lines that the choice rests on.
-    seen: usize,
-}
-
-impl SourceFormat {
-    fn new(source: &SourceConfig, host: &str) -> Self {
-        let machine = TimeZone::system();
-        let machine = machine.iana_name().unwrap_or("UTC");
-        Self {
-            name: source.id().to_owned(),
-            definition: definition(source),
-            fixed: source.log_format.is_some() || source.format.0 != "auto" || source.is_journal(),
-            zone: source.timezone.clone().unwrap_or_else(|| machine.to_owned()),
-            site: source.site.clone().unwrap_or_else(|| host.to_owned()),
-            seen: 0,
-        }
-    }
-}
 
 /// What a turn did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -599,34 +573,4 @@ impl Pipeline {
         self.buffer =
             self.frames.drain(..).next_back().map(|frame| frame.bytes).unwrap_or_default();
     }
-}
-
-/// Sees the lines of the longest window again, without raising anything; answers what they leave
-/// to be remembered.
-fn rebuild(
-    reader: &StoreReader,
-    decoder: &mut Decoder,
-    detectors: &mut Detectors,
-) -> Result<Memory, StoreError> {
-    let mut memory = Memory::default();
-    let last = reader.last_seq()?;
-    let Some(newest) = reader.frame_after(Seq(last.0.saturating_sub(1)))? else {
-        return Ok(memory);
-    };
-    let since = newest.last_time.minus(detectors.window_max());
-    let mut batch = EventBatch::default();
-    let mut muted = Vec::new();
-    let mut last_seen = Seq(0);
-    for seq in reader.frames_since(since)? {
-        let Some(mut frame) = reader.frame_after(Seq(seq.0.saturating_sub(1)))? else { break };
-        if frame.seq <= last_seen {
-            continue;
-        }
-        last_seen = frame.seq;
-        let bytes = std::mem::take(&mut frame.bytes);
-        decoder.replay(&frame, bytes, &mut batch, &mut memory);
-        detectors.see(&batch, frame.received, &mut muted);
-        muted.clear();
-    }
-    Ok(memory)
 }

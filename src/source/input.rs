@@ -2,7 +2,7 @@
 //! input.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
@@ -88,13 +88,41 @@ pub fn open_input(path: &Path) -> Result<Box<dyn Read + Send>, InputError> {
     let read = input.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut magic);
     read.map_err(|source| open_error(path, source))?;
     let method = Method::of(&magic);
-    let input = Box::new(Cursor::new(magic).chain(input));
+    let input = Box::new(Peeked { head: magic, at: 0, rest: input });
     let Some(method) = method else { return Ok(input) };
     let Some(decoder) = method.decode(input) else {
         let (path, method, command) = (path.to_owned(), method.name, method.command);
         return Err(InputError::Compression { path, method, command });
     };
     decoder.map_err(|source| open_error(path, source))
+}
+
+/// An input whose first bytes were looked at.
+///
+/// They come together with those behind them: whoever makes up their mind over the first bytes of an
+/// input shall see more than a few of them.
+struct Peeked {
+    head: Vec<u8>,
+    at: usize,
+    rest: Box<dyn Read + Send>,
+}
+
+impl Read for Peeked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let head = &self.head[self.at..];
+        let count = head.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&head[..count]);
+        self.at += count;
+        if count == buffer.len() {
+            return Ok(count);
+        }
+        match self.rest.read(&mut buffer[count..]) {
+            Ok(more) => Ok(count + more),
+            // It comes again with the next call, when these bytes are out of the way.
+            Err(_) if 0 < count => Ok(count),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// The journal that `path` stands for, such as `journal:`.

@@ -161,8 +161,8 @@ fn a_connection_forged_into_a_torn_log_accuses_nobody() {
         &text,
         &[
             "file_not_found 203.0.113.250 peer - -",
-            "login 198.51.100.66 ambiguous unknown_user -",
-            "preauth_disconnect 198.51.100.66 ambiguous unknown_user -",
+            "parse_failed - peer - orphan",
+            "parse_failed - peer - orphan",
         ],
     );
 }
