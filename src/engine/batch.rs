@@ -477,6 +477,19 @@ impl<'a> Event<'a> {
             .map(move |(field, span)| (*field, batch.slice(*span)))
     }
 
+    /// The names of [`Event::rare`] alone.
+    pub(super) fn rare_fields(&self) -> impl Iterator<Item = Field> + use<'a> {
+        let range = self.row.rare;
+        self.batch.rare[range.0 as usize..range.1 as usize].iter().map(|(field, _)| *field)
+    }
+
+    /// The value at `index` of [`Event::rare`].
+    pub(super) fn rare_value(&self, index: usize) -> Option<&'a [u8]> {
+        let range = self.row.rare;
+        let (_, span) = self.batch.rare[range.0 as usize..range.1 as usize].get(index)?;
+        Some(self.batch.slice(*span))
+    }
+
     /// The site: the virtual host, else the site of the source.
     pub fn site(&self) -> &'a [u8] {
         match self.field(Field::Domain) {

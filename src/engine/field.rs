@@ -5,7 +5,8 @@
 /// Text fields of an event.
 ///
 /// The fields before [`Field::Peer`] are in nearly every line and have a place in each row; the
-/// others are kept in a list of pairs, because most lines have none of them.
+/// others are kept in a list of pairs, because most lines have none of them. Those that belong
+/// together stand together: encoders pass over a group that no line has.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Field {

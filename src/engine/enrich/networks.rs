@@ -6,9 +6,10 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use crate::engine::batch::{Event, Field};
@@ -138,6 +139,9 @@ struct KnownCrawler {
     networks: &'static [&'static str],
 }
 
+/// A part of the token of each crawler.
+const WORD_OF_ALL: &[u8] = b"bot";
+
 /// Google's and Microsoft's lists are of 2026-07-27; Google's many /27 are written as the network
 /// that holds them all. 17.0.0.0/8 is Apple's whole network.
 const CRAWLERS: &[KnownCrawler] = &[
@@ -218,17 +222,19 @@ pub fn crawler(event: &Event<'_>) -> Option<Standing> {
 }
 
 fn standing(agent: &[u8], client: Option<IpAddr>) -> Option<Standing> {
-    static NETWORKS: OnceLock<Vec<Vec<IpNet>>> = OnceLock::new();
-    let index = CRAWLERS
-        .iter()
-        .position(|one| memchr::memmem::find(agent, one.token.as_bytes()).is_some())?;
-    let networks = NETWORKS.get_or_init(|| {
+    // Each event is asked about, and most agents are none of them.
+    static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WORD_OF_ALL));
+    static NETWORKS: LazyLock<Vec<Vec<IpNet>>> = LazyLock::new(|| {
         let parsed = |texts: &[&str]| texts.iter().filter_map(|net| net.parse().ok()).collect();
         CRAWLERS.iter().map(|one| parsed(one.networks)).collect()
     });
+    WORD.find(agent)?;
+    let index = CRAWLERS
+        .iter()
+        .position(|one| memchr::memmem::find(agent, one.token.as_bytes()).is_some())?;
     let client = client?.to_canonical();
     let name = CRAWLERS[index].name;
-    let is_there = networks[index].iter().any(|net| net.contains(&client));
+    let is_there = NETWORKS[index].iter().any(|net| net.contains(&client));
     Some(if is_there { Standing::Verified(name) } else { Standing::Claimed(name) })
 }
 
@@ -251,6 +257,12 @@ mod tests {
         for cdn in CDNS {
             assert!(cdn.as_of.parse::<jiff::civil::Date>().is_ok(), "{}", cdn.name);
         }
+    }
+
+    #[test]
+    fn every_token_holds_the_word_that_is_looked_for_first() {
+        let word = std::str::from_utf8(WORD_OF_ALL).expect("text");
+        assert!(CRAWLERS.iter().all(|one| one.token.contains(word)));
     }
 
     #[test]

@@ -246,6 +246,9 @@ impl Scribe<'_, '_> {
     }
 
     fn process(&mut self) {
+        if !self.fields.has_any(Field::Process, Field::Tid) {
+            return;
+        }
         let process = self.json.open(r#""process":{"#);
         self.field(key!("name"), "process.name", Field::Process, WORD);
         self.field_number(key!("pid"), Field::Pid, u64::MAX);
@@ -320,30 +323,47 @@ impl Scribe<'_, '_> {
 /// An empty text says as little as an absent one; only an empty query means something.
 struct Fields<'a> {
     event: Event<'a>,
-    rare: [Option<&'a [u8]>; RARE],
+    /// The place of each in the event's list, from 1; 0 where it is not there. Bytes, because all of
+    /// it is cleared for each event.
+    rare: [u8; RARE],
+    /// A bit for each of them: most events have none of most groups.
+    present: u128,
 }
 
 const RARE: usize = Field::LabelName as usize - Field::Peer as usize;
+const _: () = assert!(RARE <= u128::BITS as usize, "there is a bit for each");
 
 impl<'a> Fields<'a> {
     fn of(event: Event<'a>) -> Self {
-        let mut rare = [None; RARE];
-        for (field, value) in event.rare() {
+        let (mut rare, mut present) = ([0; RARE], 0);
+        // What stands behind 255 columns of the operator's own is left out.
+        for (number, field) in (1..=u8::MAX).zip(event.rare_fields()) {
             // Of a field that was set twice the first counts, as it does for rules.
-            let place = (field as usize).checked_sub(Field::Peer as usize);
-            if let Some(place) = place.and_then(|place| rare.get_mut(place)) {
-                place.get_or_insert(value);
+            let index = (field as usize) - (Field::Peer as usize);
+            if let Some(place @ 0) = rare.get_mut(index) {
+                *place = number;
+                present |= 1 << index;
             }
         }
-        Self { event, rare }
+        Self { event, rare, present }
     }
 
     #[inline]
     fn present(&self, field: Field) -> Option<&'a [u8]> {
         match (field as usize).checked_sub(Field::Peer as usize) {
-            Some(place) => self.rare[place],
+            Some(place) => match self.rare[place] {
+                0 => None,
+                number => self.event.rare_value(usize::from(number) - 1),
+            },
             None => self.event.field(field),
         }
+    }
+
+    /// One of the fields from `first` to `last`, in the order of [`Field`], is there.
+    #[inline]
+    fn has_any(&self, first: Field, last: Field) -> bool {
+        let (first, last) = (first as u32 - Field::Peer as u32, last as u32 - Field::Peer as u32);
+        self.present >> first & ((1 << (last - first + 1)) - 1) != 0
     }
 
     #[inline]

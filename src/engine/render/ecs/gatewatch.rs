@@ -167,6 +167,9 @@ impl Scribe<'_, '_> {
     }
 
     fn upstream(&mut self) {
+        if !self.fields.has_any(Field::UpstreamAddress, Field::IisWin32Status) {
+            return;
+        }
         let upstream = self.json.open(r#""upstream":{"#);
         let (name, field) = ("gatewatch.upstream.address", Field::UpstreamAddress);
         self.field(key!("address"), name, field, WORD);
@@ -198,6 +201,9 @@ impl Scribe<'_, '_> {
     }
 
     fn haproxy(&mut self) {
+        if !self.fields.has_any(Field::HaproxyFrontend, Field::HaproxyRetries) {
+            return;
+        }
         let member = self.json.open(r#""haproxy":{"#);
         let (name, field) = ("gatewatch.haproxy.frontend", Field::HaproxyFrontend);
         self.field(key!("frontend"), name, field, WORD);

@@ -32,6 +32,9 @@ impl Scribe<'_, '_> {
 
     /// Where the client is and whose network it is in, as the operator's databases say.
     fn place(&mut self) {
+        if !self.fields.has_any(Field::Country, Field::AsOrganisation) {
+            return;
+        }
         let geo = self.json.open(r#""geo":{"#);
         let names = [
             (key!("country_iso_code"), "source.geo.country_iso_code", Field::Country),
@@ -182,15 +185,17 @@ impl Scribe<'_, '_> {
         let agent = self.json.open(r#""user_agent":{"#);
         let max = self.limits.user_agent;
         self.field(key!("original"), "user_agent.original", Field::UserAgent, max);
-        self.field(key!("name"), "user_agent.name", Field::AgentName, WORD);
-        self.field(key!("version"), "user_agent.version", Field::AgentVersion, WORD);
-        let system = self.json.open(r#""os":{"#);
-        self.field(key!("name"), "user_agent.os.name", Field::AgentOs, WORD);
-        self.field(key!("version"), "user_agent.os.version", Field::AgentOsVersion, WORD);
-        self.json.close(system, b'}');
-        let device = self.json.open(r#""device":{"#);
-        self.field(key!("name"), "user_agent.device.name", Field::AgentDevice, WORD);
-        self.json.close(device, b'}');
+        if self.fields.has_any(Field::AgentName, Field::AgentDevice) {
+            self.field(key!("name"), "user_agent.name", Field::AgentName, WORD);
+            self.field(key!("version"), "user_agent.version", Field::AgentVersion, WORD);
+            let system = self.json.open(r#""os":{"#);
+            self.field(key!("name"), "user_agent.os.name", Field::AgentOs, WORD);
+            self.field(key!("version"), "user_agent.os.version", Field::AgentOsVersion, WORD);
+            self.json.close(system, b'}');
+            let device = self.json.open(r#""device":{"#);
+            self.field(key!("name"), "user_agent.device.name", Field::AgentDevice, WORD);
+            self.json.close(device, b'}');
+        }
         self.json.close(agent, b'}');
     }
 
@@ -204,6 +209,9 @@ impl Scribe<'_, '_> {
     }
 
     pub(super) fn tls(&mut self) {
+        if !self.fields.has_any(Field::TlsVersion, Field::TlsClientIssuer) {
+            return;
+        }
         let tls = self.json.open(r#""tls":{"#);
         if self.fields.value(Field::TlsVersion).is_some() {
             self.field(key!("version"), "tls.version", Field::TlsVersion, TOKEN);
