@@ -14,6 +14,8 @@ mod support;
 
 #[path = "peers/apache.rs"]
 mod apache;
+#[path = "peers/hostile/mod.rs"]
+mod hostile;
 #[path = "peers/journal.rs"]
 mod journal;
 #[path = "peers/logrotate.rs"]
