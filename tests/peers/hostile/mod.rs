@@ -445,7 +445,7 @@ impl Sent {
     fn until_logged(&self, log: &Path, adapt: impl Fn(&Request, &mut Told) -> Fate) {
         let fate = |request: &&Request| adapt(request, &mut request.told.clone()) != Fate::Absent;
         let expected = self.requests.iter().filter(fate).count();
-        until("the last line", || {
+        until(&format!("line {expected} of {}", log.display()), || {
             let text = fs::read(log).ok()?;
             (expected <= memchr::memchr_iter(b'\n', &text).count()).then_some(())
         });
