@@ -14,6 +14,8 @@ mod support;
 
 #[path = "peers/apache.rs"]
 mod apache;
+#[path = "peers/hostile/mod.rs"]
+mod hostile;
 #[path = "peers/journal.rs"]
 mod journal;
 #[path = "peers/logrotate.rs"]
@@ -36,6 +38,7 @@ mod web;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Directories of daemons that an ordinary user's `PATH` does not have.
 const DAEMONS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
@@ -60,10 +63,18 @@ fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
 }
 
-/// A loopback port that is free now.
+/// A loopback port that is free now, and none of those that outgoing connections take: with many of
+/// them around, one would be gone before a peer listens on it.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number =
+            std::process::id().wrapping_mul(31).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + (number % 12_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Runs a program to its end; the answer is its standard output.

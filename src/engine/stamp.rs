@@ -284,7 +284,7 @@ impl<'t> Cursor<'t> {
 
     /// `@400000006b…`, as daemontools write it: seconds and nanoseconds of atomic time.
     fn tai64(&mut self) -> Option<Logged> {
-        let label = self.rest.get(1..25)?;
+        let label = self.rest.get(1..25).filter(|it| it.iter().all(u8::is_ascii_hexdigit))?;
         let text = std::str::from_utf8(label).ok()?;
         let seconds = u64::from_str_radix(&text[..16], 16).ok()?.checked_sub((1 << 62) + 10)?;
         let nanos = u64::from_str_radix(&text[16..], 16).ok()?;
@@ -367,6 +367,8 @@ mod tests {
             "Nov 20",
             "Fri",
             "@4000",
+            "@0123456789abcd\u{a51}9abcdef",
+            "@0123456789abcdef+1234567",
             "May be",
             "20/11/2026 07:46:41",
             "2026-11-20 13:00:00 PM",

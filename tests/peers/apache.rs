@@ -11,7 +11,7 @@ use super::web::{self, Statuses, add, curl, logged, paths};
 use super::{free_port, peer, skip};
 
 /// Where Debian and Fedora keep the modules.
-const MODULES: &[&str] = &["/usr/lib/apache2/modules", "/usr/lib64/httpd/modules"];
+pub(crate) const MODULES: &[&str] = &["/usr/lib/apache2/modules", "/usr/lib64/httpd/modules"];
 
 const LOADED: &[&str] =
     &["mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "alias"];

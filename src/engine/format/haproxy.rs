@@ -4,7 +4,9 @@
 //! `192.0.2.7:33317 [20/Nov/2026:07:00:12.655] fe~ be/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0
 //! 0/0 {www.example.org} "GET / HTTP/1.1"`. HAProxy writes each byte of the request and of captured
 //! headers that could end them as `#XX`. A captured cookie it writes as it is, so a line that goes on
-//! behind its request is read again from its end, where no cookie stands.
+//! behind its request is read again from its end, where no cookie stands. It cuts lines at 1024 bytes
+//! unless told otherwise: a long target must not hide its request, so such a line is read as far as it
+//! goes.
 //!
 //! Invariant: up to the bytes the server alone writes; what follows is set only where all of it fits.
 
@@ -160,10 +162,19 @@ fn forward<'l>(columns: &mut Columns<'l>, out: &mut Writer<'_>) -> Option<(&'l [
     let headers = [columns.between(b'{', b'}'), columns.between(b'{', b'}')];
     // Some syslog daemons put a backslash before each quote.
     let text = columns.rest();
+    if text.starts_with(b"{") {
+        // The line is cut inside the headers.
+        out.row.malformed = Some(Malformed::TooLong);
+        set_state(state, out);
+        return Some((b"", b""));
+    }
     let (open, close): (&[u8], &[u8]) =
         if text.starts_with(b"\\\"") { (b"\\\"", b"\\\"") } else { (b"\"", b"\"") };
     let inner = text.strip_prefix(open)?;
-    let end = memmem::find(inner, close)?;
+    let end = memmem::find(inner, close);
+    if end.is_none() {
+        out.row.malformed = Some(Malformed::TooLong);
+    }
     set_state(state, out);
     out.set(Field::HaproxyRetries, retries);
     for (name, values) in ["captured_request", "captured_response"].iter().zip(headers) {
@@ -176,7 +187,10 @@ fn forward<'l>(columns: &mut Columns<'l>, out: &mut Writer<'_>) -> Option<(&'l [
     if let Some(values) = headers[0] {
         captured(values, out);
     }
-    Some((&inner[..end], inner[end + close.len()..].trim_ascii_start()))
+    Some(match end {
+        Some(end) => (&inner[..end], inner[end + close.len()..].trim_ascii_start()),
+        None => (inner, b""),
+    })
 }
 
 /// Which headers are captured only the configuration says; a host and a browser are told by their
@@ -370,6 +384,9 @@ fn queues(text: &[u8]) -> Option<()> {
 }
 
 fn set_request(request: &[u8], out: &mut Writer<'_>) {
+    if out.row.malformed == Some(Malformed::TooLong) && request.is_empty() {
+        return;
+    }
     if request == b"<BADREQ>" {
         out.row.malformed = Some(Malformed::NoRequestLine);
     } else if memchr(b'#', request).is_some() {
@@ -451,6 +468,28 @@ mod tests {
             &format!("Nov 20 07:00:12 lb1 haproxy[77]: {}", HTTP.replace('"', "\\\"")),
             &[("process.pid", "77"), ("host.hostname", "lb1"), ("url.original", "/i?a=\"x")],
         );
+    }
+
+    #[test]
+    fn a_line_that_is_cut_keeps_what_it_has() {
+        let cut = |behind: &str| HTTP.find(behind).map(|at| &HTTP[..at + behind.len()]);
+        let expected = [
+            ("status", "200"),
+            ("client", "192.0.2.7"),
+            ("http.request.method", "GET"),
+            ("url.original", "/i?a=\"x"),
+            ("http.version", "-"),
+            ("malformed", "too_long"),
+        ];
+        let line = cut("#22x").expect("the target");
+        check(parse, line, &expected);
+        check(parse, &format!("<134>Nov 20 07:00:12 lb1 haproxy[77]: {line}"), &expected);
+        check(
+            parse,
+            cut("#28X").expect("a header"),
+            &[("status", "200"), ("url.original", "-"), ("malformed", "too_long")],
+        );
+        check_miss(parse, cut("1/1/1/1").expect("counters"), Miss::Shape);
     }
 
     #[test]

@@ -6,14 +6,15 @@
 //! what all of it says; no other line of it says anything. In a log of PHP or Tomcat, what has no time
 //! belongs to the message before it.
 //!
-//! A client can also write lines that look whole. No verdict of such a log counts by itself, and
-//! what another format reads in nginx's error log is marked as ambiguous.
+//! A client can also write lines that look whole. No verdict of such a log counts by itself: what
+//! another format reads there is marked as ambiguous, and proves neither a failure nor a success.
 
 use serde::{Deserialize, Serialize};
 
 use super::text;
 use crate::engine::batch::{
-    Action, ClientSource, Confidence, EventBatch, Field, Kind, Level, Malformed, Module,
+    Action, AuthOutcome, ClientSource, Confidence, EventBatch, Field, Grade, Kind, Level,
+    Malformed, Module,
 };
 use crate::engine::format::{NGINX_ERROR, PHP_ERROR, TOMCAT_ERROR, nginx_record};
 use crate::units::Timestamp;
@@ -76,7 +77,14 @@ fn traced(
     if row.format == own && row.kind == Kind::ServerError {
         return Some(Record::of(batch, index));
     }
-    let record = before.filter(|_| row.kind == Kind::ParseFailure)?;
+    if row.kind != Kind::ParseFailure {
+        // PHP, too, writes messages with their line ends.
+        if own == PHP_ERROR {
+            distrust(batch, index);
+        }
+        return None;
+    }
+    let record = before?;
     let line = event.line().to_vec();
     record.own(batch, index, own, &line, "continued");
     Some(record)
@@ -117,13 +125,22 @@ fn nginx(before: Option<Record>, batch: &mut EventBatch, index: usize) -> Option
         batch.add_at(index, Field::Record, b"orphan");
         return None;
     }
-    // A client may have written this line.
+    distrust(batch, index);
+    None
+}
+
+/// Takes the weight from line `index`, which is of another format than its log: a client may have
+/// written it, to accuse somebody or to pass for somebody.
+fn distrust(batch: &mut EventBatch, index: usize) {
     let row = batch.row_at(index);
     row.client_source = ClientSource::Ambiguous;
+    row.grade = row.grade.map(|_| Grade::D);
     if let Some(auth) = &mut row.auth {
         (auth.counted, auth.confidence) = (false, Confidence::Low);
+        if auth.outcome == AuthOutcome::Success {
+            auth.outcome = AuthOutcome::Attempt;
+        }
     }
-    None
 }
 
 impl Record {

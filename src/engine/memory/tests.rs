@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::{Carried, Memory};
-use crate::engine::batch::{AuthOutcome, Event, EventBatch, Field, Origin, Reason};
+use crate::engine::batch::{AuthOutcome, Event, EventBatch, Field, Grade, Origin, Reason};
 use crate::engine::detect::{Detectors, Limits, rule};
 use crate::engine::enrich::Enricher;
 use crate::engine::format::FormatSet;
@@ -165,6 +165,26 @@ fn a_connection_forged_into_a_torn_log_accuses_nobody() {
             "parse_failed - peer - orphan",
         ],
     );
+}
+
+#[test]
+fn a_log_in_forged_into_a_raw_log_is_none() {
+    let whole = FORGED.lines().next().expect("a line");
+    let php = "[20-Nov-2026 07:00:01 UTC] PHP Fatal error:  x in /a.php:3";
+    let log_in = |outcome: &str| {
+        format!(
+            r#"{{"time":"2026-11-20T07:00:01Z","event":{{"category":["authentication"],"outcome":"{outcome}"}},"user":{{"name":"eve"}},"source":{{"ip":"198.51.100.66"}}}}"#
+        )
+    };
+    for (format, first) in [("auto:nginx_error", whole), ("auto:php", php)] {
+        let lines = format!("{first}\n{}\n{}\n", log_in("success"), log_in("failure"));
+        let batch = read(format, &lines);
+        let accepted = batch.event(1);
+        assert_eq!("login 198.51.100.66 ambiguous attempt -", facts(&accepted), "{format}");
+        assert_eq!(Some(Grade::D), accepted.row().grade, "{format}");
+        let refused = batch.event(2).row().auth.expect("a log-in");
+        assert_eq!((AuthOutcome::Failure, false), (refused.outcome, refused.counted), "{format}");
+    }
 }
 
 #[test]

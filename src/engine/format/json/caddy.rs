@@ -3,15 +3,21 @@
 //! A request is `"msg":"handled request"`, or any line of the logger `http.log.access`. Caddy fills
 //! `user_id` only after a log-in that worked; that credentials were sent at all shows in the
 //! header, whose text it hides.
+//!
+//! `format console` writes time, level, logger and message with tabs between them in front of an
+//! object with the rest.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use super::super::capture::{Capture, TimeForm, Unit};
 use super::super::{Context, FixedFormat, Miss};
 use super::keys::{Found, Hint, KeyMap, Place, What};
 use crate::engine::address::{parse_ip, set_client};
-use crate::engine::batch::{Action, ClientSource, Field, Kind, Module, Stamp, Writer};
+use crate::engine::batch::{Action, ClientSource, Field, Kind, Level, Module, Stamp, Writer};
 use crate::engine::text::cut;
+use crate::engine::time::TimeReader;
+use crate::units::Timestamp;
 
 /// The format; its parser is [`parse`].
 pub(in super::super) const FORMAT: FixedFormat =
@@ -82,9 +88,15 @@ static KEYS: LazyLock<KeyMap> = LazyLock::new(|| {
 
 /// Reads one line.
 fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), Miss> {
-    let found = KEYS.read(line)?;
-    let logger = found.hint(Hint::Program).unwrap_or_default();
-    let message = found.hint(Hint::Message).unwrap_or_default();
+    let console = Console::of(line);
+    let found = KEYS.read(console.as_ref().map_or(line, |console| console.object))?;
+    let (logger, message) = match &console {
+        Some(console) => (Cow::Borrowed(console.logger), Cow::Borrowed(console.message)),
+        None => (
+            found.hint(Hint::Program).unwrap_or_default(),
+            found.hint(Hint::Message).unwrap_or_default(),
+        ),
+    };
     let has_request = KEYS.has(&found, Place::Target)
         && KEYS.has(&found, Place::Method)
         && KEYS.has(&found, Place::Client);
@@ -95,6 +107,9 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
         KEYS.apply(&found, Module::Caddy, Stamp::End, cx, out)?;
         let row = &mut out.row;
         (row.module, row.format) = (Module::Caddy, ACCESS);
+        if let Some(console) = &console {
+            row.time = console.time;
+        }
         finish(&found, out);
         super::refused_credentials(&found, out);
         return Ok(());
@@ -103,7 +118,8 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
         let rest = logger.strip_prefix(name.as_bytes());
         rest.is_some_and(|rest| matches!(rest, [] | [b'.', ..]))
     });
-    if !is_ours || message.is_empty() || !KEYS.has(&found, Place::Time) {
+    let is_timed = console.is_some() || KEYS.has(&found, Place::Time);
+    if !is_ours || message.is_empty() || !is_timed {
         return Err(Miss::Shape);
     }
     KEYS.apply(&found, Module::Caddy, Stamp::End, cx, out)?;
@@ -115,6 +131,9 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
         _ => Action::ServerError,
     };
     super::set_level(&found, out);
+    if let Some(console) = &console {
+        (out.row.time, out.row.level) = (console.time, console.level);
+    }
     out.set(Field::Process, b"caddy");
     if !out.has(Field::ClientAddress)
         && let Some((client, _)) =
@@ -126,6 +145,45 @@ fn parse(line: &[u8], cx: &mut Context<'_>, out: &mut Writer<'_>) -> Result<(), 
     }
     out.set(Field::Message, &message);
     Ok(())
+}
+
+/// A line of `format console`.
+struct Console<'l> {
+    time: Timestamp,
+    level: Level,
+    logger: &'l [u8],
+    message: &'l [u8],
+    object: &'l [u8],
+}
+
+impl<'l> Console<'l> {
+    fn of(line: &'l [u8]) -> Option<Self> {
+        if !line.first()?.is_ascii_digit() {
+            return None;
+        }
+        let mut parts = line.splitn(5, |byte| *byte == b'\t');
+        let (date, time) = cut(parts.next()?, b" ")?;
+        let date: [u8; 10] = date.try_into().ok()?;
+        let date = date.map(|byte| if byte == b'/' { b'-' } else { byte });
+        // Caddy writes the time of Greenwich unless told otherwise.
+        let (time, _) = TimeReader::w3c(&date, time)?;
+        let level = parts.next()?;
+        // With the colours of a terminal, in files too.
+        let level = level
+            .strip_prefix(b"\x1b[")
+            .and_then(|rest| cut(rest, b"m")?.1.strip_suffix(b"\x1b[0m"))
+            .unwrap_or(level);
+        let level = match level {
+            b"DEBUG" => Level::Debug,
+            b"INFO" => Level::Info,
+            b"WARN" => Level::Warn,
+            b"ERROR" => Level::Error,
+            b"DPANIC" | b"PANIC" | b"FATAL" => Level::Critical,
+            _ => return None,
+        };
+        let (logger, message) = (parts.next()?, parts.next()?);
+        Some(Self { time, level, logger, message, object: parts.next().unwrap_or(b"{}") })
+    }
 }
 
 /// Tells the peer from the client that Caddy found behind it, and the TLS version in words.
@@ -276,6 +334,42 @@ mod tests {
         );
     }
 
+    const CONSOLE: &str = "2026/11/20 07:00:11.250\t\x1b[31mERROR\x1b[0m\thttp.log.access.log1\thandled request\t{\"request\": {\"remote_ip\": \"192.0.2.7\", \"remote_port\": \"5120\", \"proto\": \"HTTP/1.1\", \"method\": \"GET\", \"host\": \"shop.example.org\", \"uri\": \"/a\\tb\", \"headers\": {\"User-Agent\": [\"x\\\"\"]}}, \"user_id\": \"\", \"duration\": 0.0042, \"size\": 9, \"status\": 404}";
+
+    #[test]
+    fn the_console_says_the_same_in_another_shape() {
+        let expected = [
+            ("kind", "Access"),
+            ("format", ACCESS),
+            ("time", "2026-11-20T07:00:11.250Z"),
+            ("client", "192.0.2.7"),
+            ("url.original", "/a\tb"),
+            ("user_agent.original", "x\""),
+            ("status", "404"),
+        ];
+        check(parse, CONSOLE, &expected);
+        let plain = CONSOLE.replace("\x1b[31m", "").replace("\x1b[0m", "");
+        check(parse, &plain, &expected);
+        check(
+            parse,
+            "2026/11/20 07:00:11.250\tWARN\ttls.obtain\tno lock",
+            &[
+                ("kind", "ServerError"),
+                ("format", ERROR),
+                ("time", "2026-11-20T07:00:11.250Z"),
+                ("level", "warn"),
+                ("message", "no lock"),
+            ],
+        );
+        check_miss(
+            parse,
+            &plain.replace("http.log.access.log1\thandled request\t", ""),
+            Miss::Shape,
+        );
+        check_miss(parse, &plain.replace("2026/11/20", "2026/13/20"), Miss::Shape);
+        check_miss(parse, &plain.replace("ERROR", "LOUD"), Miss::Shape);
+    }
+
     #[test]
     fn other_lines_are_refused() {
         check_miss(parse, "", Miss::Shape);
@@ -294,7 +388,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damaged_lines_are_read_or_refused(line in mutated(&[LINE, ERROR_LINE])) {
+        fn damaged_lines_are_read_or_refused(line in mutated(&[LINE, ERROR_LINE, CONSOLE])) {
             let _ = read(parse, &line);
         }
     }

@@ -257,6 +257,12 @@ mod tests {
     fn a_request_without_a_request_line_says_so() {
         let line = r#"{"remote_addr":"192.0.2.7","time_iso8601":"2026-11-20T07:00:14Z","request":"","status":400}"#;
         check(parse, line, &[("malformed", "no_request_line"), ("status", "400")]);
+        for key in ["request", "req", "request_line"] {
+            let line = format!(
+                r#"{{"ts":"2026-11-20T07:00:14Z","ip":"192.0.2.7","{key}":"x1","st":400,"ua":""}}"#
+            );
+            check(parse, &line, &[("kind", "Access"), ("url.original", "x1"), ("status", "400")]);
+        }
         let line = r#"{"remote_addr":"192.0.2.7","time_iso8601":"2026-11-20T07:00:14Z","request":"\u0016\u0003\u0001","status":400}"#;
         check(parse, line, &[("malformed", "tls_bytes"), ("status", "400")]);
     }

@@ -60,6 +60,8 @@ fn fields() -> Vec<(&'static str, Capture)> {
         (Capture::Text(Field::Method), METHODS),
         (Capture::Target, "request"),
         (Capture::Target, TARGETS),
+        // A request line of one word is none, and what was asked for all the same.
+        (Capture::Target, "request_line requestline http_request req"),
         (Capture::Text(Field::Query), QUERIES),
         (Capture::Protocol, PROTOCOLS),
         (Capture::Status, STATUSES),
