@@ -18,8 +18,8 @@
 //!   and a level without case, and a level under its short name;
 //! * a path or a query may be percent-decoded, and a user agent may have `+` for a blank.
 //!
-//! Invariant: floors only rise. Each stands a little below what was measured when it was set; the
-//! measured values are printed (`cargo test --test conformance -- --nocapture`).
+//! Invariant: floors only rise. What is judged otherwise than the other program does stands in a table
+//! with its reason, and nowhere else; the measured values are printed (`cargo test --test conformance -- --nocapture`).
 
 #![expect(clippy::print_stdout, reason = "what was measured or skipped is told")]
 
@@ -33,6 +33,7 @@ use std::sync::Arc;
 use gatewatch::engine::batch::{EventBatch, Origin};
 use gatewatch::engine::enrich::Enricher;
 use gatewatch::engine::format::{FormatSet, detect};
+use gatewatch::engine::memory::Memory;
 use gatewatch::engine::parse::{Parser, Text};
 use gatewatch::engine::render::ecs::{Agent, Ecs, Profile};
 use gatewatch::engine::time::TimeReader;
@@ -54,55 +55,112 @@ const fn floor(source: &'static str, format: &'static str, parsed: u32, fields: 
     Floor { source, format, parsed, fields }
 }
 
-/// Formats of web servers and log-ins. Caddy, HAProxy, IIS and JSON logs are not read yet.
+/// Formats of web servers and log-ins.
 const FLOORS: &[Floor] = &[
-    floor("crowdsec-hub", "apache", 99, 99),
-    floor("crowdsec-hub", "caddy_json", 0, 0),
-    floor("crowdsec-hub", "haproxy", 0, 0),
-    floor("crowdsec-hub", "nginx", 91, 90),
-    floor("crowdsec-hub", "sshd", 99, 99),
-    floor("crowdsec-hub", "traefik", 99, 99),
-    floor("datadog-integrations", "apache_access", 99, 99),
-    floor("datadog-integrations", "nginx_access", 99, 99),
-    floor("fail2ban", "apache", 99, 99),
-    floor("fail2ban", "apache_access", 99, 99),
-    floor("fail2ban", "apache_error", 99, 99),
-    floor("fail2ban", "lighttpd_error", 86, 84),
-    floor("fail2ban", "nginx", 99, 99),
-    floor("fail2ban", "nginx_error", 99, 96),
-    floor("fail2ban", "pam", 99, 99),
-    floor("fail2ban", "sshd", 99, 90),
-    floor("fail2ban", "syslog", 99, 99),
-    floor("fail2ban", "traefik_access", 99, 82),
-    floor("filebeat-modules", "apache_access", 99, 99),
-    floor("filebeat-modules", "auth_syslog", 99, 99),
-    floor("filebeat-modules", "haproxy", 49, 15),
-    floor("filebeat-modules", "iis_w3c", 0, 0),
-    floor("filebeat-modules", "nginx_access", 99, 99),
-    floor("filebeat-modules", "nginx_error", 99, 99),
-    floor("filebeat-modules", "syslog", 99, 99),
-    floor("logstash-patterns", "apache_access", 99, 99),
-    floor("logstash-patterns", "apache_error", 99, 99),
-    floor("logstash-patterns", "haproxy", 0, 0),
-    floor("matomo-log-analytics", "combined", 99, 99),
-    floor("matomo-log-analytics", "combined_vhost", 99, 99),
-    floor("matomo-log-analytics", "common", 99, 99),
-    floor("matomo-log-analytics", "common_vhost", 99, 99),
-    floor("matomo-log-analytics", "haproxy", 0, 0),
-    floor("matomo-log-analytics", "iis_w3c", 0, 0),
-    floor("matomo-log-analytics", "json_custom", 0, 0),
-    floor("vector-vrl", "apache_combined", 99, 99),
-    floor("vector-vrl", "apache_common", 32, 99),
-    floor("vector-vrl", "common", 24, 99),
-    floor("vector-vrl", "nginx_combined", 99, 99),
-    floor("vector-vrl", "nginx_error", 99, 99),
+    floor("crowdsec-hub", "apache", 100, 100),
+    floor("crowdsec-hub", "aws_alb", 100, 100),
+    floor("crowdsec-hub", "caddy_json", 100, 100),
+    floor("crowdsec-hub", "haproxy", 100, 100),
+    floor("crowdsec-hub", "modsecurity", 100, 100),
+    floor("crowdsec-hub", "nginx", 100, 100),
+    floor("crowdsec-hub", "nginx-proxy-manager", 100, 100),
+    floor("crowdsec-hub", "sshd", 100, 100),
+    floor("crowdsec-hub", "traefik", 100, 100),
+    floor("datadog-integrations", "apache_access", 100, 100),
+    floor("datadog-integrations", "nginx_access", 100, 100),
+    floor("fail2ban", "apache", 100, 100),
+    floor("fail2ban", "apache_access", 100, 100),
+    floor("fail2ban", "apache_error", 100, 100),
+    floor("fail2ban", "app", 100, 100),
+    floor("fail2ban", "lighttpd_error", 100, 100),
+    floor("fail2ban", "nginx", 100, 100),
+    floor("fail2ban", "nginx_error", 100, 100),
+    floor("fail2ban", "pam", 100, 100),
+    floor("fail2ban", "php_syslog", 100, 100),
+    floor("fail2ban", "sshd", 100, 100),
+    floor("fail2ban", "syslog", 100, 100),
+    floor("fail2ban", "traefik_access", 100, 100),
+    floor("filebeat-modules", "apache_access", 100, 100),
+    floor("filebeat-modules", "auth_syslog", 100, 100),
+    floor("filebeat-modules", "haproxy", 100, 100),
+    floor("filebeat-modules", "iis_httperr", 100, 100),
+    floor("filebeat-modules", "iis_w3c", 100, 100),
+    floor("filebeat-modules", "nginx_access", 100, 100),
+    floor("filebeat-modules", "nginx_error", 100, 100),
+    floor("filebeat-modules", "syslog", 100, 100),
+    floor("logstash-patterns", "apache_access", 100, 100),
+    floor("logstash-patterns", "apache_error", 100, 100),
+    floor("logstash-patterns", "haproxy", 100, 100),
+    floor("matomo-log-analytics", "combined", 100, 100),
+    floor("matomo-log-analytics", "combined_vhost", 100, 100),
+    floor("matomo-log-analytics", "common", 100, 100),
+    floor("matomo-log-analytics", "common_vhost", 100, 100),
+    floor("matomo-log-analytics", "haproxy", 100, 100),
+    floor("matomo-log-analytics", "iis_w3c", 100, 100),
+    floor("matomo-log-analytics", "json_custom", 100, 100),
+    floor("vector-vrl", "apache_combined", 100, 100),
+    floor("vector-vrl", "apache_common", 100, 100),
+    floor("vector-vrl", "common", 100, 100),
+    floor("vector-vrl", "nginx_combined", 100, 100),
+    floor("vector-vrl", "nginx_error", 100, 100),
+];
+
+/// A field that we read otherwise than the other program, and why.
+struct Difference {
+    case: &'static str,
+    field: &'static str,
+    /// For who reads the table.
+    #[expect(dead_code, reason = "it is for the reader")]
+    why: &'static str,
+}
+
+const fn differs(case: &'static str, field: &'static str, why: &'static str) -> Difference {
+    Difference { case, field, why }
+}
+
+const ABSOLUTE: &str =
+    "the target is absolute; the other program takes the scheme for no part of it";
+const NOBODY_ASKED: &str =
+    "a 401 to a request without credentials opens the dialogue; it is no failed log-in";
+
+/// Where we judge otherwise, with the reason. These fields count as neither right nor wrong; a row
+/// that is not needed any more fails the test.
+const DIFFERENCES: &[Difference] = &[
+    differs("crowdsec-hub/parse#41", "event.outcome", NOBODY_ASKED),
+    differs("crowdsec-hub/parse#135", "url.original", ABSOLUTE),
+    differs("crowdsec-hub/parse#136", "url.original", ABSOLUTE),
+    differs("crowdsec-hub/parse#137", "url.original", ABSOLUTE),
+    differs(
+        "fail2ban/match#109",
+        "source.ip",
+        "a Basic user name has no colon, so the left-most client is nginx's; nothing counts there",
+    ),
+    differs("fail2ban/match#119", "event.outcome", "a TLS alert is no log-in"),
+    differs(
+        "fail2ban/match#145",
+        "source.ip",
+        "two readings, because the name holds an address: marked as ambiguous, and not counted",
+    ),
+    differs(
+        "fail2ban/match#147",
+        "source.ip",
+        "two readings, because the name holds an address: marked as ambiguous, and not counted",
+    ),
+    differs(
+        "fail2ban/match#213",
+        "source.ip",
+        "sshd writes its own address last; what stands before is the name that was sent",
+    ),
+    differs("fail2ban/match#253", "event.outcome", "sshd says that it let the user in"),
+    differs("fail2ban/match#257", "event.outcome", "sshd says that it let the user in"),
+    differs("fail2ban/match#322", "event.outcome", NOBODY_ASKED),
 ];
 
 /// Lines that the other program refuses and that must be refused, in per cent.
 const REFUSED_FLOOR: u32 = 99;
 
 /// Failed log-ins that are known as such, in per cent.
-const FAILED_LOGINS_FLOOR: u32 = 95;
+const FAILED_LOGINS_FLOOR: u32 = 96;
 
 /// Lines about log-ins that are no offence and are called a failure all the same, in per cent.
 const FALSE_FAILURES_CEILING: u32 = 7;
@@ -203,11 +261,16 @@ type Event = BTreeMap<String, Value>;
 
 /// The events of a file of unknown format, one a line.
 fn read(text: Vec<u8>) -> Vec<Event> {
-    let mut times = TimeReader::new(TimeZone::UTC, NOW);
     // A reader sees the first block of a file when it makes up its mind.
     let head = text.len().min(256 << 10);
-    let definition = detect(&text[..head], &mut times);
-    let formats = FormatSet::from_definition(&definition).expect("a detected format exists");
+    let definition = detect(&text[..head], &mut TimeReader::new(TimeZone::UTC, NOW));
+    read_as(&definition, text)
+}
+
+/// The events of a file of that format, one a line.
+fn read_as(definition: &str, text: Vec<u8>) -> Vec<Event> {
+    let times = TimeReader::new(TimeZone::UTC, NOW);
+    let formats = FormatSet::from_definition(definition).expect("a format that exists");
     let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
     parser.keep_empty = true;
     let origin = Arc::new(Origin::default());
@@ -215,6 +278,7 @@ fn read(text: Vec<u8>) -> Vec<Event> {
     let mut batch = EventBatch::default();
     let text = Text { origin, bytes: text, from: 0, truncated_last: false, read_at: NOW };
     parser.fill(&mut batch, text);
+    Memory::default().complete(&mut batch, parser.format_name());
     let mut line = Vec::new();
     let mut events = Vec::with_capacity(batch.len());
     for event in batch.events() {
@@ -376,6 +440,8 @@ struct Scores {
     refused: Share,
     failed_logins: Share,
     false_failures: Share,
+    /// Rows of [`DIFFERENCES`] where there is none.
+    needless: Vec<String>,
 }
 
 impl Scores {
@@ -396,9 +462,16 @@ impl Scores {
         let score = self.by_format.entry(key).or_default();
         score.parsed.add(parsed);
         for (field, want) in expected["fields"].as_object().into_iter().flatten() {
-            if !case.is_soft(field) {
-                let got = value_of(event, field);
-                score.fields.add(parsed && got.iter().any(|got| is_same(field, want, got)));
+            if case.is_soft(field) {
+                continue;
+            }
+            let got = value_of(event, field);
+            let is_right = parsed && got.iter().any(|got| is_same(field, want, got));
+            let id = case.text("id");
+            if !DIFFERENCES.iter().any(|one| one.case == id && one.field == field) {
+                score.fields.add(is_right);
+            } else if is_right {
+                self.needless.push(format!("{id} {field}"));
             }
         }
     }
@@ -482,6 +555,8 @@ fn lines_are_read_as_other_programs_read_them() {
     if FALSE_FAILURES_CEILING < wrong.percent() && 0 < wrong.all {
         complaints.push(format!("false failures: {}%", wrong.percent()));
     }
+    let needless = &scores.needless;
+    assert!(needless.is_empty(), "no longer differences: {}", needless.join(", "));
     assert!(complaints.is_empty(), "below the floor:\n{}", complaints.join("\n"));
 }
 
@@ -525,6 +600,33 @@ fn whole_logs_give_the_counts_of_other_programs() {
         complaints.append(&mut found);
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn batches_in_a_described_format_give_the_counts_of_other_programs() {
+    let Some(folder) = corpus() else { return };
+    for case in cases(&folder, &["metrics"]) {
+        let lines = case.json["lines"].as_array().into_iter().flatten();
+        let lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
+        let format = case.json["meta"]["log_format"].as_str().unwrap_or_default();
+        let text = format!("{}\n", lines.join("\n"));
+        let events = read_as(&format!("written:{format}"), text.into_bytes());
+        let parsed: Vec<&Event> = events.iter().filter(|event| is_parsed(event)).collect();
+        let expected = case.expected();
+        let name = case.text("id");
+        let status = |event: &Event| text_of(event, "http.response.status_code");
+        let method = |event: &Event| text_of(event, "http.request.method");
+        let by_status = tally(parsed.iter().map(|event| (status(event), 1)));
+        let by_both =
+            tally(parsed.iter().map(|event| (format!("{} {}", method(event), status(event)), 1)));
+        for (key, got) in [("by_status", by_status), ("by_method_status", by_both)] {
+            if expected.get(key).is_some() {
+                assert_eq!(counts(expected, key), got, "{key} of {name}");
+            }
+        }
+        let errors = expected["parse_errors"].as_u64().unwrap_or(0);
+        assert_eq!(errors, (events.len() - parsed.len()) as u64, "{name}");
+    }
 }
 
 /// Statuses, methods, clients and bytes of an access log.
