@@ -4,7 +4,7 @@
 //! and not one for each message. It is filled by the listeners' tasks and emptied by the pipeline's
 //! thread; nothing else passes between the two.
 //!
-//! Invariant: its limit and one part of a sender's lines wait at most. Then [`Inbox::put`]
+//! Invariant: its limit and one part of a sender's lines wait at most. Then `Inbox::put`
 //! waits, so that its task reads no more: TCP makes the sender wait, and datagrams wait in the
 //! kernel, which counts what it drops.
 
