@@ -446,6 +446,21 @@ fn a_machine_without_logs_is_told_what_to_do() {
 }
 
 #[test]
+fn log_ins_that_only_the_journal_has_are_read_from_there() {
+    let machine = packaged_nginx();
+    let login_logs = [machine.path("var/log/auth.log"), machine.path("var/log/secure")];
+    login_logs
+        .iter()
+        .filter(|log| log.exists())
+        .for_each(|log| fs::remove_file(log).expect("gone"));
+    fs::create_dir_all(machine.path("var/log/journal")).expect("made");
+    let outcome = machine.init(&[]);
+    // The journal of a tree that lies somewhere else is not this machine's.
+    contains(&outcome.out, "#[[source]]\n#path = \"journal:\"\n#matches = [\"SYSLOG_FACILITY=4\"");
+    contains(&machine.report(&outcome.err), "usermod -aG systemd-journal gatewatch");
+}
+
+#[test]
 fn a_configuration_that_is_there_is_not_replaced_unasked() {
     let machine =
         packaged_nginx().with("/var/log/nginx/access.log", "").with("/var/log/nginx/error.log", "");

@@ -27,6 +27,7 @@ pub fn text(survey: &Survey, state: &Path) -> String {
             source(watched, &mut out);
         }
     }
+    journal(survey, &mut out);
     client(survey, &mut out);
     logins(survey, &mut out);
     rest(state, &mut out);
@@ -121,6 +122,22 @@ fn source(watched: &Watched, out: &mut String) {
         }
         out.push_str(&line);
         out.push('\n');
+    }
+    out.push('\n');
+}
+
+/// The journal, where the log-ins are nowhere else.
+fn journal(survey: &Survey, out: &mut String) {
+    if !survey.only_journal {
+        return;
+    }
+    comment(out, "---- the journal ----");
+    comment(out, "Log-ins over ssh, sudo and su: there is no auth.log and no secure.");
+    // That of another machine's tree is not this machine's.
+    let mark = if survey.root == Path::new("/") { "" } else { "#" };
+    let matches = "matches = [\"SYSLOG_FACILITY=4\", \"SYSLOG_FACILITY=10\"]";
+    for line in ["[[source]]", "path = \"journal:\"", matches] {
+        out.push_str(&format!("{mark}{line}\n"));
     }
     out.push('\n');
 }

@@ -95,10 +95,11 @@ pub(super) fn of(survey: &Survey, accounts: &Accounts) -> Vec<Finding> {
     }
     all.extend(crowds(survey));
     if survey.only_journal {
-        let detail = "Log-ins over ssh, sudo and su are in the journal alone, which is no file: \
-                      attacks on them would not be seen.";
-        let title = "the log-ins of this machine are in no log file";
-        all.push(Finding::new(56, title, detail).fix(["apt-get install rsyslog"]));
+        let detail = "Log-ins over ssh, sudo and su are in the journal alone. The configuration reads \
+                      it; the user needs its group.";
+        let title = "the log-ins of this machine are in its journal";
+        let fix = format!("usermod -aG systemd-journal {}", survey.reader.name);
+        all.push(Finding::new(45, title, detail).fix([fix]));
     }
     // Two reasons for the same sentence are one finding.
     let mut merged: Vec<Finding> = Vec::new();
@@ -207,9 +208,9 @@ fn rotations(survey: &Survey, accounts: &Accounts, all: &mut Vec<Finding>) {
             all.push(Finding::new(94, title, detail).fix(["rotate 7"]).at([place.clone()]));
         } else if rotation.compress && !rotation.delaycompress && !rotation.copytruncate {
             let title = format!("rotation compresses {paths} at once");
-            let detail = "Lines that were not read before the rotation are in a compressed file, \
-                          which the daemon passes over.";
-            all.push(Finding::new(58, title, detail).fix(["delaycompress"]).at([place.clone()]));
+            let detail = "Lines that were not read before the rotation have to be read from the \
+                          compressed file, and what a slow server still writes is not in it.";
+            all.push(Finding::new(38, title, detail).fix(["delaycompress"]).at([place.clone()]));
         }
         if let Some((mode, owner, group)) = &rotation.create
             && watched.obstacle.is_none()
