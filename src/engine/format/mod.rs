@@ -152,6 +152,11 @@ pub const FORMATS: &[FormatEntry] = &[
         build: || shared("userless_combined", &COMBINED.replace("%l %u", "-"), true),
     },
     FormatEntry {
+        name: "litespeed",
+        help: "LiteSpeed: combined with quotes around the line",
+        build: || shared("litespeed", &format!("\"{COMBINED}\""), true),
+    },
+    FormatEntry {
         name: "ingress_nginx",
         help: "Kubernetes' ingress-nginx: combined and what the upstream did",
         build: || {
