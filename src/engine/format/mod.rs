@@ -256,7 +256,7 @@ pub const FORMATS: &[FormatEntry] = &[
         build: || Ok(Format::Fixed(&auth::FORMAT)),
     },
     FormatEntry {
-        name: w3c::NAME,
+        name: "w3c",
         help: "W3C extended, with `#Fields:`: IIS, its FTP, HTTPERR, CloudFront",
         build: || Ok(Format::W3c(W3c::default())),
     },
