@@ -1,26 +1,15 @@
 //! `gatewatch alerts`: what was raised, from the store.
 
 use anyhow::Result;
-use clap::ValueEnum;
 
 use super::config::ConfigArgs;
-use super::output::Output;
+use super::output::{Form, Output};
 use crate::engine::detect::{Alert, Severity};
 use crate::engine::render::alert::alert_json;
 use crate::escape::visible;
 use crate::io::{Clock as _, SystemClock};
 use crate::store::{AlertFilter, StoreReader};
 use crate::units::Period;
-
-/// How alerts are shown.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-enum Form {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object a line.
-    Json,
-}
 
 /// Lists the alerts that the daemon raised, newest first.
 #[derive(Debug, clap::Args)]

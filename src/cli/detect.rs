@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::exit;
 use super::facts::{Fact, facts};
-use super::output::Output;
+use super::output::{Form, Output};
 use crate::engine::batch::{EventBatch, Field, Kind};
 use crate::engine::format::{
     Context, FORMATS, Format, FormatSet, Miss, SAMPLE_LINES, Vote, detect, vote,
@@ -22,16 +21,6 @@ use crate::io::{Clock as _, SystemClock};
 use crate::source::{LineBlocks, open_input};
 use crate::survey::config::toml_string;
 use crate::units::Timestamp;
-
-/// How the answer is written.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-enum Form {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object for each file.
-    Json,
-}
 
 /// Finds out which format a log has: the score of the best format and of the runner-up, a line with
 /// its fields, the lines that are not read and why, and the [[source]] to put into the configuration.

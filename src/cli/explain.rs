@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::config::complain;
 use super::exit;
 use super::facts::{Fact, Source, facts};
 use super::input::{FormatArgs, host};
-use super::output::{Output, say};
+use super::output::{Form, Output, say};
 use crate::config::Config;
 use crate::engine::batch::{
     Action, AuthMethod, AuthOutcome, Confidence, Event, EventBatch, Field, Grade, Kind, Origin,
@@ -24,16 +23,6 @@ use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
 use crate::escape::{columns, cut, visible};
 use crate::io::{Clock as _, SystemClock};
-
-/// How the explanation is written.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-enum Form {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object for each line.
-    Json,
-}
 
 /// Explains a log line: each field with the bytes it came from, the verdict on a log-in with its
 /// reason, and for each rule whether it matches and what decided that.

@@ -3,6 +3,17 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Error, Result};
+use clap::ValueEnum;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(super) enum Form {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Results go here; a reader that has had enough (`| head`) ends the command quietly.
 #[derive(Debug)]
