@@ -240,6 +240,25 @@ impl EventBatch {
         self.rows[index].rare = (start as u32, self.rare.len() as u32);
     }
 
+    /// Takes the values of `field` from all events.
+    pub fn remove(&mut self, field: Field) {
+        if HOT <= field as usize {
+            let mut kept = Vec::with_capacity(self.rare.len());
+            for row in &mut self.rows {
+                let (first, end) = row.rare;
+                let start = kept.len() as u32;
+                let pairs = &self.rare[first as usize..end as usize];
+                kept.extend(pairs.iter().filter(|(name, _)| *name != field));
+                row.rare = (start, kept.len() as u32);
+            }
+            self.rare = kept;
+            return;
+        }
+        for row in &mut self.rows {
+            row.spans[field as usize] = Span::ABSENT;
+        }
+    }
+
     /// Forgets what was read in line `index`, but not where it stands.
     pub(super) fn clear_at(&mut self, index: usize) {
         let row = &mut self.rows[index];

@@ -40,7 +40,7 @@ const KNOWN_REQUESTS: [(&str, &[&str]); 2] = [
 const KINDS: [&str; 4] = ["access", "server_error", "auth", "parse_failure"];
 
 /// What became of an event in a sink.
-const SINK_RESULTS: [&str; 3] = ["sent", "rejected", "dropped"];
+const SINK_RESULTS: [&str; 5] = ["sent", "rejected", "dropped", "filtered", "sampled"];
 
 /// All metrics; shared by the daemon's threads and the HTTP listener.
 #[derive(Debug)]
@@ -167,9 +167,11 @@ impl Metrics {
     pub fn set_sink(&self, sink: &SinkState<'_>) {
         let mut state = self.lock();
         let name = [sink.sink];
-        for (result, total) in SINK_RESULTS.iter().zip([sink.sent, sink.rejected, sink.dropped]) {
+        let totals = [sink.sent, sink.rejected, sink.dropped, sink.filtered, sink.sampled];
+        for (result, total) in SINK_RESULTS.iter().zip(totals) {
             state.series.follow(Metric::SinkEvents, &[sink.sink, result], total as f64);
         }
+        state.series.follow(Metric::SinkAlerts, &name, sink.alerts as f64);
         state.series.follow(Metric::SinkRetries, &name, sink.retries as f64);
         state.series.set(Metric::SinkUp, &name, flag(sink.up));
         state.series.set(Metric::SinkLagEvents, &name, sink.lag_events as f64);

@@ -78,6 +78,12 @@ pub struct SinkState<'a> {
     pub rejected: u64,
     /// Total of events dropped because the store was full.
     pub dropped: u64,
+    /// Total of events the sink did not want.
+    pub filtered: u64,
+    /// Total of events that others of their sort stand for.
+    pub sampled: u64,
+    /// Total of transitions of alerts the receiver took.
+    pub alerts: u64,
     /// Total of deliveries tried again.
     pub retries: u64,
     /// Events not delivered yet.

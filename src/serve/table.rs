@@ -102,6 +102,7 @@ pub(super) enum Metric {
     ListenerUnfinished,
     ListenerDropped,
     SinkEvents,
+    SinkAlerts,
     SinkUp,
     SinkLagEvents,
     SinkLagBytes,
@@ -318,7 +319,14 @@ pub const METRICS: &[MetricEntry] = &[
         Metric::SinkEvents,
         "gatewatch_sink_events_total",
         &["sink", "result"],
-        "Events by what became of them: sent, rejected by the receiver, or dropped by us.",
+        "Events by what became of them: sent, rejected by the receiver, dropped by us, not wanted \
+         by the sink's settings, or left out of a sample.",
+    ),
+    counter(
+        Metric::SinkAlerts,
+        "gatewatch_sink_alerts_total",
+        &["sink"],
+        "Transitions of alerts, firing or resolved, that the receiver took.",
     ),
     gauge(
         Metric::SinkUp,

@@ -4,45 +4,152 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::select::Selection;
 use crate::engine::render::ecs::Profile;
 use crate::units::ByteSize;
 
-/// `[[sink]]`: where events go. The key `type` says which kind of sink it is.
+/// `[[sink]]`: where events go.
+///
+/// The settings of every sink stand beside those of its `type`, in one table.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SinkConfig {
+    /// What all sinks have.
+    pub common: SinkCommon,
+    /// What its type has.
+    pub kind: SinkKind,
+}
+
+/// Settings that every `[[sink]]` may have.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct SinkCommon {
+    /// Name of the sink in messages and metrics.
+    ///
+    /// Its position in the store belongs to this name: a new name starts anew.
+    #[serde(default)]
+    pub name: Option<String>,
+
+    /// Keep events in the store until this sink has taken them.
+    #[serde(default = "yes")]
+    pub required: bool,
+
+    /// Send the raw line along, as `event.original`.
+    #[serde(default)]
+    pub keep_original: bool,
+
+    /// Send the values of secret query parameters as they were logged, instead of `***`.
+    #[serde(default)]
+    pub show_secrets: bool,
+
+    /// Send events.
+    #[serde(default = "yes")]
+    pub events: bool,
+
+    /// Send alerts, as events of kind `alert`: when they fire and when they end.
+    #[serde(default = "yes")]
+    pub alerts: bool,
+
+    /// Send only the events that this holds for, in the words of rules. Alerts are not asked.
+    #[serde(default, rename = "where")]
+    pub condition: toml::Table,
+
+    /// Send one in so many of the events that `where` in it holds for; the first entry that holds
+    /// decides. What is left out is counted.
+    #[serde(default)]
+    pub sample: Vec<Sample>,
+
+    /// Leave these fields out of events, by their names: `["user_agent.original"]`.
+    #[serde(default)]
+    pub leave_out: Vec<String>,
+}
+
+// Numbers of a condition are compared with numbers: no float can make a table differ from itself
+// in a way that matters for "the same setting".
+impl Eq for SinkCommon {}
+
+/// An entry of `sample`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Which events; all if nothing stands here.
+    #[serde(default, rename = "where")]
+    pub condition: toml::Table,
+
+    /// One event in so many is sent, always the same ones.
+    pub one_in: std::num::NonZeroU32,
+}
+
+impl SinkCommon {
+    /// The keys of this part of the table.
+    const KEYS: [&str; 9] = [
+        "name",
+        "required",
+        "keep_original",
+        "show_secrets",
+        "events",
+        "alerts",
+        "where",
+        "sample",
+        "leave_out",
+    ];
+}
+
+/// The part of a `[[sink]]` that the key `type` decides about.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum SinkConfig {
+pub enum SinkKind {
     /// `type = "syslog"`
     Syslog(SyslogConfig),
     /// `type = "file"`
     File(FileConfig),
 }
 
+impl<'de> Deserialize<'de> for SinkConfig {
+    /// Shares the keys out, so that each part can refuse those it does not know.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut rest = toml::Table::deserialize(deserializer)?;
+        let mut common = toml::Table::new();
+        for key in SinkCommon::KEYS {
+            common.extend(rest.remove(key).map(|value| (key.to_owned(), value)));
+        }
+        let fail = |error: toml::de::Error| {
+            let message = error.message();
+            match message.starts_with("unknown field") {
+                // Whoever misspelt a key may have meant any of both parts.
+                true => D::Error::custom(format!("{message}, `{}`", SinkCommon::KEYS.join("`, `"))),
+                false => D::Error::custom(message),
+            }
+        };
+        let config =
+            Self { kind: rest.try_into().map_err(fail)?, common: common.try_into().map_err(fail)? };
+        Selection::new(&config.common).map_err(D::Error::custom)?;
+        Ok(config)
+    }
+}
+
 impl SinkConfig {
     /// The sink's name: the one that was configured, else its type and its target.
     pub fn name(&self) -> String {
-        let (name, derived) = match self {
-            Self::Syslog(config) => (&config.name, format!("syslog:{}", config.address)),
-            Self::File(config) => (&config.name, format!("file:{}", config.path.display())),
-        };
-        name.clone().unwrap_or(derived)
+        self.common.name.clone().unwrap_or_else(|| match &self.kind {
+            SinkKind::Syslog(config) => format!("syslog:{}", config.address),
+            SinkKind::File(config) => format!("file:{}", config.path.display()),
+        })
     }
 
     /// The value of `type`.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Syslog(_) => "syslog",
-            Self::File(_) => "file",
+        match self.kind {
+            SinkKind::Syslog(_) => "syslog",
+            SinkKind::File(_) => "file",
         }
     }
 
     /// Events wait in the store until this sink has taken them.
     pub fn required(&self) -> bool {
-        match self {
-            Self::Syslog(config) => config.required,
-            Self::File(config) => config.required,
-        }
+        self.common.required
     }
 }
 
@@ -56,27 +163,9 @@ pub struct SyslogConfig {
     /// program had not read is lost when that machine stops. UDP loses messages without notice.
     pub address: Address,
 
-    /// Name of the sink in messages and metrics.
-    ///
-    /// Its position in the store belongs to this name: a new name starts anew.
-    #[serde(default)]
-    pub name: Option<String>,
-
     /// How much of each event is sent: `full` or `compact`.
     #[serde(default)]
     pub profile: Profile,
-
-    /// Keep events in the store until this receiver has taken them.
-    #[serde(default = "yes")]
-    pub required: bool,
-
-    /// Send the raw line along, as `event.original`.
-    #[serde(default)]
-    pub keep_original: bool,
-
-    /// Send the values of secret query parameters as they were logged, instead of `***`.
-    #[serde(default)]
-    pub show_secrets: bool,
 
     /// How messages are told apart on a TCP connection: `auto`, `lf` or `octet_counting`.
     ///
@@ -106,27 +195,9 @@ pub struct FileConfig {
     /// File to append to; created with mode 0640, because log lines name people.
     pub path: PathBuf,
 
-    /// Name of the sink in messages and metrics.
-    ///
-    /// Its position in the store belongs to this name: a new name starts anew.
-    #[serde(default)]
-    pub name: Option<String>,
-
     /// How much of each event is written: `full` or `compact`.
     #[serde(default)]
     pub profile: Profile,
-
-    /// Keep events in the store until they are in this file.
-    #[serde(default = "yes")]
-    pub required: bool,
-
-    /// Write the raw line along, as `event.original`.
-    #[serde(default)]
-    pub keep_original: bool,
-
-    /// Write the values of secret query parameters as they were logged, instead of `***`.
-    #[serde(default)]
-    pub show_secrets: bool,
 
     /// Start a new file at this size.
     ///

@@ -43,6 +43,19 @@ pub enum SinkError {
         address: String,
     },
 
+    /// The receiver answered, and did not take what was sent.
+    #[error("{address} refused: {answer}{hint}")]
+    Refused {
+        /// The address as configured.
+        address: String,
+        /// What it said, made safe to print.
+        answer: String,
+        /// What to do about it, with its separator; or nothing.
+        hint: &'static str,
+        /// How long it wants to be left alone.
+        pause: Option<Period>,
+    },
+
     /// The disk is full.
     #[error("no space left for {path}; free some, or lower the sink's `max_size` or `keep`")]
     Full {
@@ -73,6 +86,14 @@ impl SinkError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
             _ => Self::File { action, path, source },
+        }
+    }
+
+    /// How long the receiver asked to be left alone.
+    pub(super) fn pause(&self) -> Option<Period> {
+        match self {
+            Self::Refused { pause, .. } => *pause,
+            _ => None,
         }
     }
 

@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
-use super::config::FileConfig;
-use super::{Rendered, SinkContext, SinkError};
-use crate::engine::batch::EventBatch;
+use super::config::{FileConfig, SinkCommon};
+use super::{Chosen, Rendered, SinkContext, SinkError};
+use crate::engine::detect::Alert;
+use crate::engine::render::alert::alert_json;
 use crate::engine::render::ecs::Ecs;
 use crate::units::Timestamp;
 
@@ -63,28 +64,28 @@ struct Opened {
 
 impl FileSink {
     /// A sink as `config` describes it; the file is opened when there is something to write.
-    pub fn new(config: &FileConfig, context: &SinkContext) -> Self {
+    pub fn new(config: &FileConfig, common: &SinkCommon, context: &SinkContext) -> Self {
         let place = Place {
             path: config.path.clone(),
             size_max: config.max_size.0,
             daily: config.daily,
             keep: config.keep.max(1),
         };
-        let encoder = Ecs::new(config.profile, &context.agent, config.keep_original)
-            .showing_secrets(config.show_secrets);
+        let encoder = Ecs::new(config.profile, &context.agent, common.keep_original)
+            .showing_secrets(common.show_secrets);
         Self { place, encoder, open: None }
     }
 
     pub(super) fn render(
         &mut self,
-        batch: &EventBatch,
+        chosen: Chosen<'_>,
         from: usize,
         created: Timestamp,
         out: &mut Rendered,
     ) -> usize {
-        let encoder = self.encoder.open(&batch.origin);
+        let encoder = self.encoder.open(&chosen.batch().origin);
         let mut next = from;
-        for event in batch.events().skip(from) {
+        for event in chosen.events(from) {
             if out.is_full() {
                 break;
             }
@@ -96,7 +97,13 @@ impl FileSink {
         next
     }
 
-    /// Makes the file ready for a frame, for the first time or anew: cuts it back to `saved`, and
+    pub(super) fn render_alert(&mut self, alert: &Alert, out: &mut Rendered) {
+        alert_json(alert, &mut out.bytes);
+        out.bytes.push(b'\n');
+        out.end_alert();
+    }
+
+    /// Makes the file ready for a turn, for the first time or anew: cuts it back to `saved`, and
     /// starts a new file when it is time. The mark it returns must be stored before `send`.
     pub(super) async fn begin(
         &mut self,

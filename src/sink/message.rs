@@ -3,10 +3,13 @@
 //! Invariant: a message has no line feed and is never longer than the limit. An event that is too
 //! long gives up fields before it is written as JSON; the JSON itself is never cut.
 
-use super::Rendered;
 use super::config::Facility;
-use crate::engine::batch::{Event, EventBatch, Kind};
+use super::{Chosen, Rendered};
+use crate::engine::batch::{Event, Kind};
+use crate::engine::detect::Alert;
+use crate::engine::render::alert::alert_json;
 use crate::engine::render::ecs::{BatchEncoder, Ecs, Shrink, level_of};
+use crate::store::DeadLetter;
 use crate::units::Timestamp;
 
 /// Writes messages.
@@ -51,31 +54,53 @@ impl MessageWriter {
     /// of the first event that was not written.
     pub(super) fn render(
         &mut self,
-        batch: &EventBatch,
+        chosen: Chosen<'_>,
         from: usize,
         created: Timestamp,
         out: &mut Rendered,
     ) -> usize {
-        let host = header_word(&batch.origin.host, 255);
-        let encoder = self.encoder.open(&batch.origin);
+        let origin = &chosen.batch().origin;
+        let host = header_word(&origin.host, 255);
+        let encoder = self.encoder.open(origin);
         let mut message = std::mem::take(&mut self.scratch);
         let mut next = from;
-        for event in batch.events().skip(from) {
+        for event in chosen.events(from) {
             if out.is_full() {
                 break;
             }
             next += 1;
-            match self.fit(&encoder, &event, created, &host, &mut message) {
-                Some(Shrink::NONE) => self.append(&message, out),
-                Some(_) => {
-                    out.shrunk += 1;
-                    self.append(&message, out);
-                }
-                None => out.rejected += 1,
-            }
+            let Some(shrink) = self.fit(&encoder, &event, created, &host, &mut message) else {
+                out.reject(&event, &self.too_long());
+                continue;
+            };
+            out.shrunk += u64::from(shrink != Shrink::NONE);
+            self.append(&message, out);
+            out.end_event();
         }
         self.scratch = message;
         next
+    }
+
+    /// Writes one transition of an alert that was raised on `host`.
+    pub(super) fn render_alert(&mut self, alert: &Alert, host: &str, out: &mut Rendered) {
+        let mut message = std::mem::take(&mut self.scratch);
+        message.clear();
+        let severity = alert.severity.syslog();
+        self.header(severity, alert.at, &header_word(host, 255), b" alert - ", &mut message);
+        alert_json(alert, &mut message);
+        if message.len() <= self.max {
+            self.append(&message, out);
+            out.end_alert();
+        } else {
+            let (event_id, body) = (alert.id.clone(), message.clone());
+            let reason = self.too_long();
+            out.rejections.push(DeadLetter { event_id, reason, body, ..DeadLetter::default() });
+        }
+        self.scratch = message;
+    }
+
+    fn too_long(&self) -> String {
+        format!("longer than a message may be: {} bytes", self.max)
     }
 
     /// Makes the message with as much of the event as fits; says how much had to go. `None` when
@@ -89,7 +114,14 @@ impl MessageWriter {
         message: &mut Vec<u8>,
     ) -> Option<Shrink> {
         message.clear();
-        self.header(event, host, message);
+        let row = event.row();
+        let id = match row.kind {
+            Kind::Access => b" access - ".as_slice(),
+            Kind::ServerError => b" error - ",
+            Kind::Auth => b" auth - ",
+            Kind::ParseFailure => b" parse_error - ",
+        };
+        self.header(level_of(row).syslog(), row.time, host, id, message);
         let header = message.len();
         let mut shrink = Shrink::NONE;
         loop {
@@ -102,24 +134,18 @@ impl MessageWriter {
         }
     }
 
-    /// `<PRI>1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID - `
-    fn header(&self, event: &Event<'_>, host: &str, out: &mut Vec<u8>) {
-        let row = event.row();
-        let priority = self.facility as u16 * 8 + u16::from(level_of(row).syslog());
+    /// `<PRI>1 TIMESTAMP HOSTNAME APP-NAME PROCID` and `id`, which is ` MSGID - `.
+    fn header(&self, severity: u8, time: Timestamp, host: &str, id: &[u8], out: &mut Vec<u8>) {
+        let priority = self.facility as u16 * 8 + u16::from(severity);
         out.push(b'<');
         out.extend_from_slice(itoa::Buffer::new().format(priority).as_bytes());
         out.extend_from_slice(b">1 ");
         // Three digits: some receivers damage a time with more.
-        row.time.write_rfc3339(out);
+        time.write_rfc3339(out);
         out.push(b' ');
         out.extend_from_slice(host.as_bytes());
         out.extend_from_slice(self.program.as_bytes());
-        out.extend_from_slice(match row.kind {
-            Kind::Access => b" access - ".as_slice(),
-            Kind::ServerError => b" error - ",
-            Kind::Auth => b" auth - ",
-            Kind::ParseFailure => b" parse_error - ",
-        });
+        out.extend_from_slice(id);
     }
 
     fn append(&self, message: &[u8], out: &mut Rendered) {
@@ -138,7 +164,6 @@ impl MessageWriter {
                 out.bytes.extend_from_slice(message);
             }
         }
-        out.end_event();
     }
 }
 
@@ -151,6 +176,7 @@ fn header_word(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::batch::EventBatch;
     use crate::engine::batch::{Auth, AuthMethod, AuthOutcome, Confidence, Field, Level};
     use crate::engine::render::ecs::{Agent, Profile};
     use crate::sink::fixture;
@@ -164,7 +190,8 @@ mod tests {
 
     fn render(batch: &EventBatch, max: usize, framing: Mark) -> Rendered {
         let mut out = Rendered::default();
-        let next = writer(max, framing).render(batch, 0, CREATED, &mut out);
+        let rows: Vec<u32> = (0..batch.len() as u32).collect();
+        let next = writer(max, framing).render(Chosen::new(batch, &rows), 0, CREATED, &mut out);
         assert_eq!(batch.len(), next);
         out
     }
@@ -234,7 +261,7 @@ mod tests {
         });
         for max in [8000, 2048, 1400] {
             let out = render(&batch, max, Mark::None);
-            assert_eq!((1, 0), (out.shrunk, out.rejected));
+            assert_eq!((1, 0), (out.shrunk, out.rejections.len()));
             assert!(out.bytes.len() <= max);
             let json = out.bytes.iter().position(|byte| *byte == b'{').expect("JSON");
             let event: serde_json::Value =
@@ -247,7 +274,7 @@ mod tests {
     fn an_event_that_cannot_fit_is_counted_and_the_next_one_goes_on() {
         let batch = fixture::batch(&["one", "two"], |_, _| ());
         let out = render(&batch, 100, Mark::None);
-        assert_eq!((2, 0), (out.rejected, out.bytes.len()));
+        assert_eq!((2, 0), (out.rejections.len(), out.bytes.len()));
     }
 
     #[test]

@@ -10,20 +10,25 @@
 //! | `config` | the `[[sink]]` tables |
 //! | `delivery` | the pure decisions |
 //! | `task` | obeys them: store → events → bytes → receiver → cursor |
+//! | `select` | which events a sink gets, and without which fields |
 //! | `syslog`, `message` | RFC 5424 over TCP and UDP |
 //! | `file` | JSON lines with rotation |
 //! | `status` | what a sink is doing, for metrics and people |
 //!
 //! To add a sink: a file, a variant of [`SinkConfig`] and of [`AnySink`], a row in [`SINKS`].
 //!
-//! Invariant: the cursor moves past a frame only when the receiver has taken all of it. What
-//! arrives twice carries the same `event.id`.
+//! Alerts go the same way as events, before the frames that wait.
+//!
+//! Invariant: the cursor moves past a frame only when the receiver has taken or refused for good
+//! all of it. What arrives twice carries the same `event.id`; what was refused is kept as a dead
+//! letter.
 
 mod config;
 mod delivery;
 mod error;
 mod file;
 mod message;
+mod select;
 mod status;
 mod syslog;
 mod task;
@@ -34,16 +39,24 @@ mod fixture;
 mod tests;
 
 pub use config::Transport;
-pub use config::{Address, AddressError, Facility, FileConfig, Framing, SinkConfig, SyslogConfig};
-pub use delivery::{Action, Delivery, Input};
+pub use config::{
+    Address, AddressError, Facility, FileConfig, Framing, SinkCommon, SinkConfig, SinkKind,
+    SyslogConfig,
+};
+pub use delivery::{Action, Delivery, Input, Position};
 pub use error::SinkError;
 pub use file::{FileMark, FileSink};
+pub use select::Chosen;
 pub use status::{Failure, SinkReport, SinkStatus};
 pub use syslog::SyslogSink;
 pub use task::{Decode, SinkTask};
 
-use crate::engine::batch::EventBatch;
+use self::select::Selection;
+use crate::engine::batch::Event;
+use crate::engine::detect::Alert;
 use crate::engine::render::ecs::Agent;
+use crate::engine::render::event_id::EventId;
+use crate::store::DeadLetter;
 use crate::units::Timestamp;
 
 /// A type of sink, as the manual and the command line know it.
@@ -85,6 +98,10 @@ pub struct SinkContext {
 pub struct AnySink {
     name: String,
     required: bool,
+    alerts: bool,
+    selection: Selection,
+    /// Name of this machine: where alerts are raised.
+    host: String,
     kind: Kind,
 }
 
@@ -98,11 +115,19 @@ impl AnySink {
     /// A sink as `config` describes it. Opens nothing: a receiver that is away when the daemon
     /// starts is no reason not to start.
     pub fn new(config: &SinkConfig, context: &SinkContext) -> Self {
-        let kind = match config {
-            SinkConfig::Syslog(config) => Kind::Syslog(SyslogSink::new(config, context)),
-            SinkConfig::File(config) => Kind::File(FileSink::new(config, context)),
+        let common = &config.common;
+        let kind = match &config.kind {
+            SinkKind::Syslog(config) => Kind::Syslog(SyslogSink::new(config, common, context)),
+            SinkKind::File(config) => Kind::File(FileSink::new(config, common, context)),
         };
-        Self { name: config.name(), required: config.required(), kind }
+        Self {
+            name: config.name(),
+            required: config.required(),
+            alerts: common.alerts,
+            selection: Selection::new(common).expect("settings are checked when they are read"),
+            host: context.agent.name.clone(),
+            kind,
+        }
     }
 
     /// The sink's name.
@@ -128,22 +153,39 @@ impl AnySink {
         self.required
     }
 
-    /// Writes the events of `batch` from number `from` on into `out` until that is full; returns
+    /// How much goes out between two moves of the cursor, and in one piece.
+    fn portion(&self) -> Portion {
+        match self.kind {
+            Kind::Syslog(_) => Portion::default(),
+            // Each frame is synced before its cursor moves, and files are rotated between them.
+            Kind::File(_) => Portion { frames: 1, ..Portion::default() },
+        }
+    }
+
+    /// Appends the events of `chosen` from number `from` on to `out` until that is full; returns
     /// the number of the first event that was not written. `created` is when they were read.
     pub fn render(
         &mut self,
-        batch: &EventBatch,
+        chosen: Chosen<'_>,
         from: usize,
         created: Timestamp,
         out: &mut Rendered,
     ) -> usize {
         match &mut self.kind {
-            Kind::Syslog(sink) => sink.render(batch, from, created, out),
-            Kind::File(sink) => sink.render(batch, from, created, out),
+            Kind::Syslog(sink) => sink.render(chosen, from, created, out),
+            Kind::File(sink) => sink.render(chosen, from, created, out),
         }
     }
 
-    /// A frame begins, for the first time or anew. `saved` was stored with the cursor; what is
+    /// Appends one transition of an alert to `out`.
+    fn render_alert(&mut self, alert: &Alert, out: &mut Rendered) {
+        match &mut self.kind {
+            Kind::Syslog(sink) => sink.render_alert(alert, &self.host, out),
+            Kind::File(sink) => sink.render_alert(alert, out),
+        }
+    }
+
+    /// A turn begins, for the first time or anew. `saved` was stored with the cursor; what is
     /// returned must be stored in its place before anything is sent.
     async fn begin(
         &mut self,
@@ -159,6 +201,7 @@ impl AnySink {
         }
     }
 
+    /// Hands a portion over; it need not have arrived when this returns.
     async fn send(&mut self, rendered: &Rendered, now: Timestamp) -> Result<(), SinkError> {
         match &mut self.kind {
             Kind::Syslog(sink) => sink.send(rendered, now).await,
@@ -166,43 +209,73 @@ impl AnySink {
         }
     }
 
-    /// All of the frame was sent: waits until it is as safe as this sink can make it. What is
-    /// returned goes with the cursor.
-    async fn finish(&mut self) -> Result<Option<FileMark>, SinkError> {
+    /// All of the turn was sent: waits until it is as safe as this sink can make it, and tells
+    /// what the receiver refused for good.
+    async fn finish(&mut self) -> Result<Finished, SinkError> {
         match &mut self.kind {
-            Kind::Syslog(_) => Ok(None),
-            Kind::File(sink) => sink.finish().await,
+            Kind::Syslog(_) => Ok(Finished::default()),
+            Kind::File(sink) => Ok(Finished { mark: sink.finish().await?, ..Finished::default() }),
         }
     }
 }
 
-/// Events as the bytes of a sink, a part of a frame at a time; a buffer that is used again.
+/// How much a sink takes at once.
+#[derive(Clone, Copy, Debug)]
+struct Portion {
+    /// Rendered bytes after which a portion is sent.
+    bytes: usize,
+    /// Events after which a portion is sent.
+    events: usize,
+    /// Frames of one turn.
+    frames: usize,
+}
+
+impl Default for Portion {
+    /// A frame as a whole would need many times its own size.
+    fn default() -> Self {
+        Self { bytes: 256 << 10, events: usize::MAX, frames: 64 }
+    }
+}
+
+/// How a turn ended.
+#[derive(Debug, Default)]
+struct Finished {
+    /// Goes into the store with the cursor.
+    mark: Option<FileMark>,
+    /// What the receiver refused for good.
+    rejections: Vec<DeadLetter>,
+    /// How much more it refused without saying what.
+    rejected: u64,
+}
+
+/// Events as the bytes of a sink, a portion at a time; a buffer that is used again.
 #[derive(Debug, Default)]
 pub struct Rendered {
     bytes: Vec<u8>,
     /// Where each event ends.
     ends: Vec<usize>,
+    /// How many of them are alerts.
+    alerts: usize,
     /// Events that gave up fields to fit.
     shrunk: u64,
     /// Events that do not fit at all.
-    rejected: u64,
+    rejections: Vec<DeadLetter>,
+    portion: Portion,
 }
-
-/// A part is sent when it has this size: a frame as a whole would need many times its own.
-const PART_BYTES: usize = 256 << 10;
 
 impl Rendered {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.alerts = 0;
         self.shrunk = 0;
-        self.rejected = 0;
+        self.rejections.clear();
     }
 
     /// It is time to send.
     pub fn is_full(&self) -> bool {
-        PART_BYTES <= self.bytes.len()
+        self.portion.bytes <= self.bytes.len() || self.portion.events <= self.ends.len()
     }
 
     /// The bytes of all events.
@@ -228,5 +301,21 @@ impl Rendered {
 
     fn end_event(&mut self) {
         self.ends.push(self.bytes.len());
+    }
+
+    fn end_alert(&mut self) {
+        self.alerts += 1;
+        self.end_event();
+    }
+
+    /// No receiver could take `event`.
+    fn reject(&mut self, event: &Event<'_>, reason: &str) {
+        let id = EventId::new(event.origin()).of(event);
+        self.rejections.push(DeadLetter {
+            event_id: String::from_utf8_lossy(&id).into_owned(),
+            reason: reason.to_owned(),
+            body: event.line().to_vec(),
+            ..DeadLetter::default()
+        });
     }
 }

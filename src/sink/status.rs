@@ -14,6 +14,9 @@ pub struct SinkStatus {
     rejected: AtomicU64,
     retried: AtomicU64,
     shrunk: AtomicU64,
+    alerts: AtomicU64,
+    sampled: AtomicU64,
+    filtered: AtomicU64,
     waiting_events: AtomicU64,
     waiting_bytes: AtomicU64,
     waiting_since: AtomicU64,
@@ -39,12 +42,19 @@ pub struct SinkReport {
     pub kind: &'static str,
     /// Events the receiver took since the start.
     pub accepted: u64,
-    /// Events that no receiver could have taken: longer than a message may be, or damaged.
+    /// Events that no receiver could have taken: longer than a message may be, or damaged;
+    /// and those its receiver refused for good.
     pub rejected: u64,
     /// Frames that were sent again.
     pub retried: u64,
     /// Events that had to be made shorter to fit into a message.
     pub shrunk: u64,
+    /// Events that the sink did not want.
+    pub filtered: u64,
+    /// Events that others of their sort stand for.
+    pub sampled: u64,
+    /// Transitions of alerts the receiver took since the start.
+    pub alerts: u64,
     /// Events in the store that were not sent yet.
     pub waiting_events: u64,
     /// Their raw bytes.
@@ -67,6 +77,9 @@ impl SinkStatus {
             rejected: AtomicU64::default(),
             retried: AtomicU64::default(),
             shrunk: AtomicU64::default(),
+            alerts: AtomicU64::default(),
+            sampled: AtomicU64::default(),
+            filtered: AtomicU64::default(),
             waiting_events: AtomicU64::default(),
             waiting_bytes: AtomicU64::default(),
             waiting_since: AtomicU64::default(),
@@ -85,6 +98,9 @@ impl SinkStatus {
             rejected: self.rejected.load(Relaxed),
             retried: self.retried.load(Relaxed),
             shrunk: self.shrunk.load(Relaxed),
+            alerts: self.alerts.load(Relaxed),
+            sampled: self.sampled.load(Relaxed),
+            filtered: self.filtered.load(Relaxed),
             waiting_events: self.waiting_events.load(Relaxed),
             waiting_bytes: self.waiting_bytes.load(Relaxed),
             waiting: if since == Timestamp(0) { Period(0) } else { now.since(since) },
@@ -105,6 +121,9 @@ impl SinkStatus {
         self.accepted.fetch_add(counts.accepted, Relaxed);
         self.rejected.fetch_add(counts.rejected, Relaxed);
         self.shrunk.fetch_add(counts.shrunk, Relaxed);
+        self.alerts.fetch_add(counts.alerts, Relaxed);
+        self.sampled.fetch_add(counts.sampled, Relaxed);
+        self.filtered.fetch_add(counts.filtered, Relaxed);
     }
 
     /// A frame was not delivered. True when this is the first failure in a row.
@@ -131,4 +150,7 @@ pub(super) struct Counts {
     pub(super) accepted: u64,
     pub(super) rejected: u64,
     pub(super) shrunk: u64,
+    pub(super) alerts: u64,
+    pub(super) sampled: u64,
+    pub(super) filtered: u64,
 }

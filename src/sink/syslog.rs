@@ -9,7 +9,7 @@
 //!   last is kept and goes over the next connection first. After an error that is all of it; after
 //!   an orderly close, which a receiver does when it has read everything, only what was written in
 //!   the last moments;
-//! - a frame that met an error is sent again as a whole.
+//! - a turn that met an error is sent again as a whole.
 //!
 //! So a receiver may see an event twice, with the same `event.id`. What it had taken and not kept
 //! when it died, and whatever UDP loses, stays lost. A receiver on the same machine that keeps a
@@ -23,10 +23,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 
-use super::config::{Address, Framing, SyslogConfig, Transport};
+use super::config::{Address, Framing, SinkCommon, SyslogConfig, Transport};
 use super::message::{Mark, MessageWriter};
-use super::{Rendered, SinkContext, SinkError};
-use crate::engine::batch::EventBatch;
+use super::{Chosen, Rendered, SinkContext, SinkError};
+use crate::engine::detect::Alert;
 use crate::engine::render::ecs::Ecs;
 use crate::units::{Period, Timestamp};
 
@@ -57,8 +57,8 @@ pub struct SyslogSink {
     address: Address,
     messages: MessageWriter,
     link: Link,
-    /// Something of the present frame was sent over the present connection.
-    within_frame: bool,
+    /// Something of the present turn was sent over the present connection.
+    within_turn: bool,
     kept: Kept,
 }
 
@@ -71,9 +71,9 @@ enum Link {
 
 impl SyslogSink {
     /// A sink as `config` describes it; connects when there is something to send.
-    pub fn new(config: &SyslogConfig, context: &SinkContext) -> Self {
-        let ecs = Ecs::new(config.profile, &context.agent, config.keep_original)
-            .showing_secrets(config.show_secrets);
+    pub fn new(config: &SyslogConfig, common: &SinkCommon, context: &SinkContext) -> Self {
+        let ecs = Ecs::new(config.profile, &context.agent, common.keep_original)
+            .showing_secrets(common.show_secrets);
         let (limit, ceiling, mark) = match (config.address.transport, config.framing) {
             (Transport::Udp, _) => (UDP_MESSAGE_BYTES_MAX, DATAGRAM_BYTES_MAX, Mark::None),
             (Transport::Tcp, Framing::Auto | Framing::Lf) => {
@@ -89,27 +89,31 @@ impl SyslogSink {
             address: config.address.clone(),
             messages: MessageWriter::new(ecs, config.facility, program, max, mark),
             link: Link::Down,
-            within_frame: false,
+            within_turn: false,
             kept: Kept::default(),
         }
     }
 
     pub(super) fn render(
         &mut self,
-        batch: &EventBatch,
+        chosen: Chosen<'_>,
         from: usize,
         created: Timestamp,
         out: &mut Rendered,
     ) -> usize {
-        self.messages.render(batch, from, created, out)
+        self.messages.render(chosen, from, created, out)
     }
 
-    /// A frame begins, for the first time or anew.
+    pub(super) fn render_alert(&mut self, alert: &Alert, host: &str, out: &mut Rendered) {
+        self.messages.render_alert(alert, host, out);
+    }
+
+    /// A turn begins, for the first time or anew.
     pub(super) fn begin(&mut self) {
-        self.within_frame = false;
+        self.within_turn = false;
     }
 
-    /// Sends whole messages. After an error the frame has to begin anew.
+    /// Sends whole messages. After an error the turn has to begin anew.
     pub(super) async fn send(
         &mut self,
         rendered: &Rendered,
@@ -127,7 +131,7 @@ impl SyslogSink {
         if matches!(self.link, Link::Down) {
             self.connect().await?;
         }
-        self.within_frame = true;
+        self.within_turn = true;
         match &mut self.link {
             Link::Tcp(stream) => {
                 write(stream, &rendered.bytes, &self.address).await?;
@@ -144,7 +148,7 @@ impl SyslogSink {
         Ok(())
     }
 
-    /// Gives up a connection that the receiver has closed. Within a frame that is an error: its
+    /// Gives up a connection that the receiver has closed. Within a turn that is an error: its
     /// first part may be lost.
     async fn drop_closed(&mut self, now: Timestamp) -> Result<(), SinkError> {
         let Link::Tcp(stream) = &self.link else { return Ok(()) };
@@ -153,11 +157,11 @@ impl SyslogSink {
         let closed = peer_closed(stream);
         match closed {
             Ok(false) => return Ok(()),
-            Ok(true) if !self.within_frame => self.kept.forget_before(now.minus(CROSSING)),
+            Ok(true) if !self.within_turn => self.kept.forget_before(now.minus(CROSSING)),
             Ok(true) | Err(_) => (),
         }
         self.link = Link::Down;
-        if self.within_frame {
+        if self.within_turn {
             return Err(SinkError::Closed { address: self.address.to_string() });
         }
         Ok(())

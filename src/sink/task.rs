@@ -1,4 +1,7 @@
-//! The task of a sink: obeys [`Delivery`], and tells [`SinkStatus`] how it goes.
+//! The task of a sink: obeys [`Delivery`] turn by turn, and tells [`SinkStatus`] how it goes.
+//!
+//! A turn sends a run of frames, and the alerts stored since the last one; then the cursor moves
+//! over all of them. Where it fails, all of it is sent again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::status::Counts;
-use super::{Action, AnySink, Delivery, FileMark, Input, Rendered, SinkError, SinkStatus};
+use super::{
+    Action, AnySink, Chosen, Delivery, FileMark, Finished, Input, Position, Rendered, SinkError,
+    SinkStatus,
+};
 use crate::engine::batch::EventBatch;
 use crate::io::{Chance, Clock};
-use crate::store::{Cursor, Frame, Seq, StoreReader};
+use crate::store::{Cursor, DeadLetter, Frame, Seq, StoreReader};
 use crate::units::{Period, Timestamp};
 
 /// Turns the lines of a frame into events: the daemon's parser for the frame's source.
@@ -51,8 +57,16 @@ struct Saved {
     /// Lines and bytes behind the cursor, to compare with all that was ever stored.
     lines: u64,
     bytes: u64,
+    /// Number of the last transition of an alert.
+    alert: i64,
     file: Option<FileMark>,
 }
+
+/// Raw bytes of frames after which a turn ends: what a failure makes go out again.
+const TURN_BYTES: usize = 1 << 20;
+
+/// Transitions of alerts in one turn.
+const TURN_ALERTS: usize = 200;
 
 impl SinkTask {
     /// Delivers until told to stop. An error means that the store cannot be read at all.
@@ -90,6 +104,8 @@ struct Courier {
     delivery: Delivery,
     saved: Saved,
     batch: EventBatch,
+    /// The chosen events of the batch.
+    rows: Vec<u32>,
     rendered: Rendered,
     /// When the frame was received that was looked at last.
     oldest: Timestamp,
@@ -97,12 +113,13 @@ struct Courier {
     no_more: bool,
 }
 
-/// A frame that is done with.
-struct Done {
-    seq: Seq,
+/// What a turn has come to so far.
+struct Turn {
+    position: Position,
     counts: Counts,
     lines: u64,
     bytes: u64,
+    letters: Vec<DeadLetter>,
 }
 
 impl Courier {
@@ -110,20 +127,22 @@ impl Courier {
         let reader_name = task.sink.reader_name();
         task.reader.register_reader(&reader_name, task.sink.required(), Seq(0))?;
         let cursor = task.reader.cursor(&reader_name)?;
-        let (seq, state) = match cursor {
+        let (frame, state) = match cursor {
             Some(Cursor { seq, state, .. }) => (seq, state),
             None => (Seq(0), String::new()),
         };
         // A state of another version only costs what it would have saved.
-        let saved = serde_json::from_str(&state).unwrap_or_default();
-        tracing::info!(sink = task.sink.name(), after = seq.0, "delivering");
+        let saved: Saved = serde_json::from_str(&state).unwrap_or_default();
+        tracing::info!(sink = task.sink.name(), after = frame.0, "delivering");
+        let portion = task.sink.portion();
         Ok(Self {
             task,
             reader_name,
-            delivery: Delivery::new(seq),
+            delivery: Delivery::new(Position { frame, alert: saved.alert }),
             saved,
             batch: EventBatch::default(),
-            rendered: Rendered::default(),
+            rows: Vec::new(),
+            rendered: Rendered { portion, ..Rendered::default() },
             oldest: Timestamp(0),
             no_more: false,
         })
@@ -131,14 +150,15 @@ impl Courier {
 
     async fn run(&mut self) {
         let durable = *self.task.durable.borrow_and_update();
-        let mut action = self.tell(Input::Durable(durable.max(self.delivery.cursor())));
+        let durable = self.stored(durable).max(self.delivery.cursor());
+        let mut action = self.tell(Input::Durable(durable));
         loop {
             let input = match action {
-                Action::SendAfter(seq) => self.deliver_after(seq).await,
+                Action::SendAfter(position) => self.deliver_after(position).await,
                 Action::Idle | Action::WaitUntil(_) if self.is_stopping() => {
                     // The last commit may have come with the word to stop.
                     match self.newer_frames() {
-                        Some(durable) => Input::Durable(durable),
+                        Some(durable) => Input::Durable(self.stored(durable)),
                         None => return,
                     }
                 }
@@ -147,6 +167,13 @@ impl Courier {
             };
             action = self.tell(input);
         }
+    }
+
+    /// The frames up to `frame`, and the alerts that were stored with them or before.
+    fn stored(&self, frame: Seq) -> Position {
+        // Without an answer from the store the next commit brings the number.
+        let alert = self.task.reader.last_alert().unwrap_or(0);
+        Position { frame, alert }
     }
 
     /// The durable number, if it grew since it was last looked at.
@@ -183,7 +210,10 @@ impl Courier {
             () = pause => Input::Tick,
             () = stopped(stop) => Input::Tick,
             changed = durable.changed() => match changed {
-                Ok(()) => Input::Durable(*durable.borrow_and_update()),
+                Ok(()) => {
+                    let frame = *durable.borrow_and_update();
+                    Input::Durable(self.stored(frame))
+                }
                 Err(_) => {
                     self.no_more = true;
                     Input::Tick
@@ -192,16 +222,16 @@ impl Courier {
         }
     }
 
-    async fn deliver_after(&mut self, seq: Seq) -> Input {
-        match self.try_deliver(seq).await {
-            Ok(done) => {
-                self.saved.lines += done.lines;
-                self.saved.bytes += done.bytes;
+    async fn deliver_after(&mut self, position: Position) -> Input {
+        match self.turn(position).await {
+            Ok(turn) => {
+                self.saved.lines += turn.lines;
+                self.saved.bytes += turn.bytes;
                 let now = self.task.clock.now();
-                if self.task.status.note_success(now, done.counts) {
+                if self.task.status.note_success(now, turn.counts) {
                     tracing::info!(sink = self.task.sink.name(), "delivering again");
                 }
-                Input::Accepted(done.seq)
+                Input::Accepted(turn.position)
             }
             Err(error) => {
                 let words = error.words();
@@ -209,68 +239,140 @@ impl Courier {
                     let sink = self.task.sink.name();
                     tracing::warn!(sink, "events wait in the store; trying again: {words}");
                 }
-                Input::Failed
+                Input::Failed(error.pause())
             }
         }
     }
 
-    async fn try_deliver(&mut self, seq: Seq) -> Result<Done, SinkError> {
-        let frame = self.task.reader.frame_after(seq)?;
-        let Some(frame) = frame else {
-            // The store gave up everything that was left.
-            let seq = self.delivery.durable();
-            return Ok(Done { seq, counts: Counts::default(), lines: 0, bytes: 0 });
+    /// Sends what comes after `after`, alerts first: who has a backlog of frames should not learn
+    /// of them last.
+    async fn turn(&mut self, after: Position) -> Result<Turn, SinkError> {
+        let (counts, letters) = (Counts::default(), Vec::new());
+        let mut turn = Turn { position: after, counts, lines: 0, bytes: 0, letters };
+        self.begin(after).await?;
+        self.rendered.clear();
+        self.send_alerts(&mut turn).await?;
+        self.send_frames(&mut turn).await?;
+        self.flush(&mut turn).await?;
+        let Finished { mark, rejections, rejected } = self.task.sink.finish().await?;
+        let refused = rejections.len() as u64 + rejected;
+        turn.counts.accepted = turn.counts.accepted.saturating_sub(refused);
+        turn.counts.rejected += refused;
+        turn.letters.extend(rejections);
+        if let Some(letter) = turn.letters.last() {
+            let sink = self.task.sink.name();
+            let count = turn.letters.len();
+            tracing::warn!(sink, count, "events were refused for good: {}", letter.reason);
+        }
+        let saved = Saved {
+            lines: self.saved.lines + turn.lines,
+            bytes: self.saved.bytes + turn.bytes,
+            alert: turn.position.alert,
+            file: mark,
         };
-        self.oldest = frame.received;
-        // A frame that can be read was committed, even if the news of it is still on its way.
-        let now = self.task.clock.now();
-        self.delivery.handle(now, Input::Durable(frame.seq), &mut *self.task.chance);
-        self.begin(seq, now).await?;
-        let counts = match frame.damaged {
-            true => Counts { rejected: frame.lines, ..Counts::default() },
-            false => self.send(&frame).await?,
-        };
-        let (lines, bytes) = (frame.lines, frame.bytes.len() as u64);
-        let file = self.task.sink.finish().await?;
-        let saved =
-            Saved { lines: self.saved.lines + lines, bytes: self.saved.bytes + bytes, file };
-        self.save(frame.seq, &saved)?;
-        self.saved.file = saved.file;
-        Ok(Done { seq: frame.seq, counts, lines, bytes })
+        self.save(turn.position.frame, &saved, &turn.letters)?;
+        (self.saved.file, self.saved.alert) = (saved.file, saved.alert);
+        Ok(turn)
     }
 
-    async fn begin(&mut self, seq: Seq, now: Timestamp) -> Result<(), SinkError> {
+    async fn begin(&mut self, after: Position) -> Result<(), SinkError> {
+        let now = self.task.clock.now();
         let file = self.task.sink.begin(self.saved.file.clone(), now).await?;
         if file != self.saved.file {
             let saved = Saved { file, ..self.saved };
-            self.save(seq, &saved)?;
+            self.save(after.frame, &saved, &[])?;
             self.saved = saved;
         }
         Ok(())
     }
 
-    async fn send(&mut self, frame: &Frame) -> Result<Counts, SinkError> {
-        (self.task.decode)(frame, &mut self.batch);
-        let mut counts = Counts::default();
-        let mut next = 0;
-        while next < self.batch.len() {
-            self.rendered.clear();
-            let sink = &mut self.task.sink;
-            next = sink.render(&self.batch, next, frame.received, &mut self.rendered);
-            if !self.rendered.is_empty() {
-                sink.send(&self.rendered, self.task.clock.now()).await?;
-            }
-            counts.accepted += self.rendered.len() as u64;
-            counts.rejected += self.rendered.rejected;
-            counts.shrunk += self.rendered.shrunk;
+    async fn send_alerts(&mut self, turn: &mut Turn) -> Result<(), SinkError> {
+        let newest = self.delivery.durable().alert;
+        if !self.task.sink.alerts {
+            turn.position.alert = newest;
+            return Ok(());
         }
-        Ok(counts)
+        let alerts = self.task.reader.alerts_after(turn.position.alert, TURN_ALERTS)?;
+        for (number, alert) in &alerts {
+            if newest < *number {
+                break;
+            }
+            self.task.sink.render_alert(alert, &mut self.rendered);
+            turn.position.alert = *number;
+            if self.rendered.is_full() {
+                self.flush(turn).await?;
+            }
+        }
+        if alerts.len() < TURN_ALERTS {
+            // The rest was deleted, or cannot be read.
+            turn.position.alert = newest;
+        }
+        Ok(())
     }
 
-    fn save(&self, seq: Seq, saved: &Saved) -> Result<(), SinkError> {
+    async fn send_frames(&mut self, turn: &mut Turn) -> Result<(), SinkError> {
+        let mut raw = 0;
+        for _ in 0..self.rendered.portion.frames {
+            if TURN_BYTES <= raw || self.delivery.durable().frame <= turn.position.frame {
+                break;
+            }
+            let Some(frame) = self.task.reader.frame_after(turn.position.frame)? else {
+                // The store gave up everything that was left.
+                turn.position.frame = self.delivery.durable().frame;
+                break;
+            };
+            self.oldest = frame.received;
+            // A frame that can be read was committed, even if the news of it is still on its way.
+            let newer = Position { frame: frame.seq, alert: 0 };
+            self.delivery.note_durable(newer);
+            match frame.damaged {
+                true => turn.counts.rejected += frame.lines,
+                false => self.send_frame(&frame, turn).await?,
+            }
+            raw += frame.bytes.len();
+            turn.lines += frame.lines;
+            turn.bytes += frame.bytes.len() as u64;
+            turn.position.frame = frame.seq;
+        }
+        Ok(())
+    }
+
+    async fn send_frame(&mut self, frame: &Frame, turn: &mut Turn) -> Result<(), SinkError> {
+        (self.task.decode)(frame, &mut self.batch);
+        let left = self.task.sink.selection.choose(&mut self.batch, &mut self.rows);
+        turn.counts.filtered += left.filtered;
+        turn.counts.sampled += left.sampled;
+        let mut next = 0;
+        while next < self.rows.len() {
+            let chosen = Chosen::new(&self.batch, &self.rows);
+            let (sink, out) = (&mut self.task.sink, &mut self.rendered);
+            next = sink.render(chosen, next, frame.received, out);
+            if self.rendered.is_full() {
+                self.flush(turn).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is rendered.
+    async fn flush(&mut self, turn: &mut Turn) -> Result<(), SinkError> {
+        if !self.rendered.is_empty() {
+            self.task.sink.send(&self.rendered, self.task.clock.now()).await?;
+        }
+        let rendered = &mut self.rendered;
+        turn.counts.accepted += (rendered.len() - rendered.alerts) as u64;
+        turn.counts.alerts += rendered.alerts as u64;
+        turn.counts.rejected += rendered.rejections.len() as u64;
+        turn.counts.shrunk += rendered.shrunk;
+        turn.letters.append(&mut rendered.rejections);
+        rendered.clear();
+        Ok(())
+    }
+
+    fn save(&self, seq: Seq, saved: &Saved, letters: &[DeadLetter]) -> Result<(), SinkError> {
         let state = serde_json::to_string(saved).unwrap_or_default();
         let now = self.task.clock.now();
-        Ok(self.task.reader.save_cursor(&self.reader_name, seq, &state, now)?)
+        Ok(self.task.reader.save_delivery(&self.reader_name, seq, &state, letters, now)?)
     }
 
     /// Compares what was ever stored with what is behind the cursor.
@@ -279,7 +381,7 @@ impl Courier {
         // the next frame is asked for.
         let reader = &self.task.reader;
         let (Ok(ledger), Ok(last)) = (reader.ledger(), reader.last_seq()) else { return };
-        if self.delivery.cursor() == last {
+        if self.delivery.cursor().frame == last {
             // Whatever was deleted unsent, or stored before this sink began, waits no longer.
             (self.saved.lines, self.saved.bytes) = (ledger.lines, ledger.bytes);
             self.task.status.note_waiting(0, 0, Timestamp(0));

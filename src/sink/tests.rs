@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use super::fixture::{self, Bench, NOW};
 use super::*;
+use crate::engine::detect::{AlertState, RuleInfo, Severity};
+use crate::store::Commit;
 use crate::units::Period;
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -39,6 +41,11 @@ fn users(text: &str) -> Vec<String> {
         event["user"]["name"].as_str().expect("a user").to_owned()
     };
     text.lines().map(user).collect()
+}
+
+fn render_all(sink: &mut AnySink, batch: &crate::engine::batch::EventBatch, out: &mut Rendered) {
+    let rows: Vec<u32> = (0..batch.len() as u32).collect();
+    sink.render(Chosen::new(batch, &rows), 0, NOW, out);
 }
 
 fn read(path: &Path) -> String {
@@ -188,7 +195,7 @@ fn a_full_disk_is_an_error_that_says_what_to_do() {
     let config = file_config(Path::new("/dev/full"), "");
     let mut sink = AnySink::new(&config, &SinkContext::default());
     let mut rendered = Rendered::default();
-    sink.render(&fixture::batch(&["x"], |_, _| ()), 0, NOW, &mut rendered);
+    render_all(&mut sink, &fixture::batch(&["x"], |_, _| ()), &mut rendered);
     let error = run(async {
         sink.begin(None, NOW).await.expect("a file that can be opened");
         sink.send(&rendered, NOW).await.expect_err("a full disk")
@@ -282,7 +289,7 @@ fn a_connection_that_was_closed_in_order_is_replaced_without_an_error() {
         let address = format!("tcp://{}", listener.local_addr().expect("an address"));
         let mut sink = AnySink::new(&syslog_config(&address, ""), &SinkContext::default());
         let mut rendered = Rendered::default();
-        sink.render(&batch, 0, NOW, &mut rendered);
+        render_all(&mut sink, &batch, &mut rendered);
         let size = rendered.bytes().len();
 
         // What was written a moment before the close may have crossed it; an hour before, not.
@@ -313,10 +320,132 @@ fn a_receiver_that_is_away_is_named_and_the_events_wait() {
         let config = syslog_config(&address, "");
         let mut sink = AnySink::new(&config, &SinkContext::default());
         let mut rendered = Rendered::default();
-        sink.render(&fixture::batch(&["x"], |_, _| ()), 0, NOW, &mut rendered);
+        render_all(&mut sink, &fixture::batch(&["x"], |_, _| ()), &mut rendered);
         let error = sink.send(&rendered, NOW).await.expect_err("nobody listens");
         assert!(error.words().starts_with(&format!("cannot connect to {address}: ")), "{error}");
     });
+}
+
+/// An alert of rule `web.scan` that is told apart by `id`.
+fn alert(id: &str, severity: Severity) -> Alert {
+    Alert {
+        id: id.to_owned(),
+        rule: RuleInfo { id: "web.scan".to_owned(), ..RuleInfo::default() },
+        severity,
+        at: NOW,
+        state: AlertState::Firing,
+        group: vec![("client.net".to_owned(), "203.0.113.7".to_owned())],
+        summary: "seven failed log-ins \u{1b}[31m\n".to_owned(),
+        count: 7,
+        distinct: None,
+        threshold: 5,
+        window: Period::from_secs(600),
+        first_event: NOW,
+        last_event: NOW,
+        addresses: vec!["203.0.113.7".parse().expect("an address")],
+        users: Vec::new(),
+        sites: Vec::new(),
+        paths: Vec::new(),
+        statuses: [(401, 7)].into(),
+        successes: 0,
+        evidence: Vec::new(),
+        backfill: false,
+    }
+}
+
+fn store_alerts(bench: &mut Bench, ids: &[&str]) {
+    let alerts: Vec<Alert> = ids.iter().map(|id| alert(id, Severity::High)).collect();
+    bench.store.commit(&Commit { alerts: &alerts, ..Commit::default() }, NOW).expect("commit");
+}
+
+/// The ids of the alerts, and how many events come before each.
+fn alerts_in(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    for (before, line) in text.lines().enumerate() {
+        let json = line.find('{').expect("JSON");
+        let event: serde_json::Value = serde_json::from_str(&line[json..]).expect("JSON");
+        if let Some(id) = event["gatewatch"]["alert"]["id"].as_str() {
+            assert_eq!("alert", event["event"]["kind"]);
+            found.push((id.to_owned(), before));
+        }
+    }
+    found
+}
+
+#[test]
+fn alerts_go_the_same_way_once_and_before_the_frames_that_wait() {
+    let mut bench = Bench::new();
+    let path = bench.path("events.json");
+    let config = file_config(&path, "");
+    bench.store_frames(2, 10);
+    store_alerts(&mut bench, &["a", "b"]);
+    run(bench.deliver(&config, NOW));
+    let status = run(bench.deliver(&config, NOW)).report(NOW);
+    assert_eq!((0, 0), (status.accepted, status.alerts), "nothing is sent twice");
+    assert_eq!([("a".to_owned(), 0), ("b".to_owned(), 1)], *alerts_in(&read(&path)));
+
+    // One without any frame.
+    store_alerts(&mut bench, &["c"]);
+    let status = run(bench.deliver(&config, NOW)).report(NOW);
+    assert_eq!((0, 1, 0), (status.accepted, status.alerts, status.waiting_events));
+    assert_eq!(("c".to_owned(), 22), alerts_in(&read(&path))[2]);
+
+    // A sink may want only one of the two.
+    let path = bench.path("alerts.json");
+    let status = run(bench.deliver(&file_config(&path, "events = false"), NOW)).report(NOW);
+    assert_eq!((0, 20, 3), (status.accepted, status.filtered, status.alerts));
+    assert_eq!(3, read(&path).lines().count());
+    let path = bench.path("events only.json");
+    let status = run(bench.deliver(&file_config(&path, "alerts = false"), NOW)).report(NOW);
+    assert_eq!((20, 0, 20), (status.accepted, status.alerts, read(&path).lines().count()));
+}
+
+#[test]
+fn an_alert_is_a_message_with_a_priority_of_its_own() {
+    let mut bench = Bench::new();
+    let alerts = [alert("a", Severity::Critical), alert("b", Severity::Low)];
+    bench.store.commit(&Commit { alerts: &alerts, ..Commit::default() }, NOW).expect("commit");
+    run(async {
+        let receiver = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let address = format!("udp://{}", receiver.local_addr().expect("an address"));
+        bench.deliver(&syslog_config(&address, ""), NOW).await;
+        for start in ["<130>1 2026-11-20T08:00:00.000Z - gatewatch 812 alert - {", "<133>1 "] {
+            let mut buffer = [0; 4096];
+            let length = receiver.recv(&mut buffer).await.expect("a datagram");
+            let text = String::from_utf8(buffer[..length].to_vec()).expect("UTF-8");
+            assert!(text.starts_with(start), "{text}");
+        }
+    });
+}
+
+#[test]
+fn what_no_receiver_could_take_is_a_dead_letter() {
+    let mut bench = Bench::new();
+    bench.store_frames(1, 3);
+    run(async {
+        let receiver = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let address = format!("udp://{}", receiver.local_addr().expect("an address"));
+        let config = syslog_config(&address, "max_message = \"100B\"\nname = \"siem\"");
+        let status = bench.deliver(&config, NOW).await.report(NOW);
+        assert_eq!((0, 3, 0), (status.accepted, status.rejected, status.waiting_events));
+        bench.deliver(&config, NOW).await;
+    });
+    let letters = bench.reader().dead_letters(Some("sink:siem"), 0, 9).expect("read");
+    let bodies: Vec<&[u8]> = letters.iter().map(|letter| &*letter.body).collect();
+    assert_eq!([&b"line 0"[..], b"line 1", b"line 2"], *bodies);
+    assert_eq!("longer than a message may be: 100 bytes", letters[0].reason);
+    assert_eq!(26, letters[0].event_id.len());
+}
+
+#[test]
+fn a_sink_gets_its_share_of_the_events() {
+    let mut bench = Bench::new();
+    bench.store_frames(2, 100);
+    let path = bench.path("events.json");
+    let config = file_config(&path, "where = { \"user.name|endswith\" = [\"1\", \"2\"] }");
+    let status = run(bench.deliver(&config, NOW)).report(NOW);
+    assert_eq!((40, 160, 0), (status.accepted, status.filtered, status.waiting_events));
+    assert_eq!(40, users(&read(&path)).len());
 }
 
 #[test]

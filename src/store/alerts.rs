@@ -149,6 +149,14 @@ impl StoreReader {
         self.numbered_alerts(sql, params![number, i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 
+    /// Number of the transition that was stored last; 0 for none.
+    pub fn last_alert(&self) -> Result<i64, StoreError> {
+        self.db.run("read the number of the last alert", |conn| {
+            let sql = "SELECT coalesce(max(number), 0) FROM alerts";
+            conn.prepare_cached(sql)?.query_row([], |row| row.get(0))
+        })
+    }
+
     fn numbered_alerts(
         &self,
         sql: &str,

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::database::{self, Database, unsigned};
 use super::error::StoreError;
@@ -87,6 +87,22 @@ pub struct StoreReader {
     pub(super) db: Database,
     pub(super) unpacker: RefCell<Unpacker>,
     damaged: Cell<u64>,
+}
+
+/// Writes a cursor: [`StoreReader::save_cursor`].
+pub(super) fn write_cursor(
+    conn: &Connection,
+    reader: &str,
+    seq: Seq,
+    state: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO cursors (reader, seq, required, state, updated)
+               VALUES (?1, ?2, 0, ?3, ?4)
+               ON CONFLICT (reader) DO UPDATE SET seq = excluded.seq,
+                   state = excluded.state, updated = excluded.updated";
+    conn.prepare_cached(sql)?.execute(params![reader, seq, state, now])?;
+    Ok(())
 }
 
 impl StoreReader {
@@ -208,15 +224,7 @@ impl StoreReader {
         state: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO cursors (reader, seq, required, state, updated)
-                   VALUES (?1, ?2, 0, ?3, ?4)
-                   ON CONFLICT (reader) DO UPDATE SET seq = excluded.seq,
-                       state = excluded.state, updated = excluded.updated";
-        self.db.run("store a cursor", |conn| {
-            let values = params![reader, seq, state, now];
-            conn.prepare_cached(sql)?.execute(values)
-        })?;
-        Ok(())
+        self.db.run("store a cursor", |conn| write_cursor(conn, reader, seq, state, now))
     }
 
     /// All readers, by name.

@@ -110,6 +110,18 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE frames ADD COLUMN wide INTEGER NOT NULL DEFAULT 0;
     ",
+    // What receivers refused for good.
+    "
+    CREATE TABLE dead_letters (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        reader TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        event_id TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX dead_letters_by_reader ON dead_letters (reader, number);
+    ",
 ];
 
 /// The version of the database; 0 for an empty one.

@@ -254,9 +254,20 @@ impl Place {
         });
     }
 
-    /// What the file sink wrote, rotated files included.
+    /// The events that the file sink wrote, rotated files included. Each transition of an alert
+    /// must be there once.
     pub(crate) fn sunk(&self) -> Vec<serde_json::Value> {
-        json_lines(&self.events())
+        let mut all = json_lines(&self.events());
+        let mut alerts: Vec<_> =
+            all.extract_if(.., |event| event["event"]["kind"] == "alert").collect();
+        let transition = |alert: &serde_json::Value| {
+            let alert = &alert["gatewatch"]["alert"];
+            format!("{} {}", alert["id"], alert["state"])
+        };
+        alerts.sort_by_key(transition);
+        let twice = alerts.windows(2).find(|pair| transition(&pair[0]) == transition(&pair[1]));
+        assert_eq!(None, twice, "a transition of an alert is there twice");
+        all
     }
 }
 
