@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::render::ecs::Profile;
+use crate::engine::render::Encoding;
 use crate::units::ByteSize;
 
 /// `[[sink]]`: where events go. The key `type` says which kind of sink it is.
@@ -62,9 +62,9 @@ pub struct SyslogConfig {
     #[serde(default)]
     pub name: Option<String>,
 
-    /// How much of each event is sent: `full` or `compact`.
+    /// How events are written: `ecs`, or another name of the list of encodings.
     #[serde(default)]
-    pub profile: Profile,
+    pub encoding: Encoding,
 
     /// Keep events in the store until this receiver has taken them.
     #[serde(default = "yes")]
@@ -112,9 +112,9 @@ pub struct FileConfig {
     #[serde(default)]
     pub name: Option<String>,
 
-    /// How much of each event is written: `full` or `compact`.
+    /// How events are written: `ecs`, or another name of the list of encodings.
     #[serde(default)]
-    pub profile: Profile,
+    pub encoding: Encoding,
 
     /// Keep events in the store until they are in this file.
     #[serde(default = "yes")]

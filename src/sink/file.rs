@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt;
 use super::config::FileConfig;
 use super::{Rendered, SinkContext, SinkError};
 use crate::engine::batch::EventBatch;
-use crate::engine::render::ecs::Ecs;
+use crate::engine::render::Encoder;
 use crate::units::Timestamp;
 
 /// How far a file is written for certain.
@@ -39,7 +39,7 @@ pub struct FileMark {
 #[derive(Debug)]
 pub struct FileSink {
     place: Place,
-    encoder: Ecs,
+    encoder: Encoder,
     open: Option<Opened>,
 }
 
@@ -70,7 +70,7 @@ impl FileSink {
             daily: config.daily,
             keep: config.keep.max(1),
         };
-        let encoder = Ecs::new(config.profile, &context.agent, config.keep_original)
+        let encoder = Encoder::new(config.encoding, &context.agent, config.keep_original)
             .showing_secrets(config.show_secrets);
         Self { place, encoder, open: None }
     }
@@ -89,9 +89,11 @@ impl FileSink {
                 break;
             }
             next += 1;
-            encoder.render(&event, created, &mut out.bytes);
-            out.bytes.push(b'\n');
-            out.end_event();
+            for record in encoder.records(&event) {
+                encoder.render(&record, created, &mut out.bytes);
+                out.bytes.push(b'\n');
+                out.end_event();
+            }
         }
         next
     }
@@ -125,9 +127,12 @@ impl FileSink {
         let Some(open) = &mut self.open else {
             return Err(self.place.error("write", io::ErrorKind::NotFound.into()));
         };
+        let header = self.encoder.entry().header.filter(|_| open.written == 0);
+        let header = header.map(|names| format!("{names}\n")).unwrap_or_default();
         // Whatever happens now, the file is no longer what its mark says.
-        open.written += rendered.bytes.len() as u64;
+        open.written += (header.len() + rendered.bytes.len()) as u64;
         let written = async {
+            open.file.write_all(header.as_bytes()).await?;
             open.file.write_all(&rendered.bytes).await?;
             open.file.flush().await
         };

@@ -1,18 +1,18 @@
-//! Events as RFC 5424 messages: a header, and the event as JSON without a byte order mark.
+//! Events as RFC 5424 messages: a header, and the event without a byte order mark.
 //!
 //! Invariant: a message has no line feed and is never longer than the limit. An event that is too
-//! long gives up fields before it is written as JSON; the JSON itself is never cut.
+//! long gives up fields before it is encoded; what is encoded is never cut.
 
 use super::Rendered;
 use super::config::Facility;
 use crate::engine::batch::{Event, EventBatch, Kind};
-use crate::engine::render::ecs::{BatchEncoder, Ecs, Shrink, level_of};
+use crate::engine::render::{Encoder, OriginEncoder, Record, Shrink, level_of};
 use crate::units::Timestamp;
 
 /// Writes messages.
 #[derive(Debug)]
 pub(super) struct MessageWriter {
-    encoder: Ecs,
+    encoder: Encoder,
     facility: Facility,
     /// APP-NAME and PROCID with a blank before each.
     program: String,
@@ -37,7 +37,7 @@ pub(super) enum Mark {
 
 impl MessageWriter {
     pub(super) fn new(
-        encoder: Ecs,
+        encoder: Encoder,
         facility: Facility,
         (app_name, pid): (&str, u32),
         max: usize,
@@ -65,13 +65,15 @@ impl MessageWriter {
                 break;
             }
             next += 1;
-            match self.fit(&encoder, &event, created, &host, &mut message) {
-                Some(Shrink::NONE) => self.append(&message, out),
-                Some(_) => {
-                    out.shrunk += 1;
-                    self.append(&message, out);
+            for record in encoder.records(&event) {
+                match self.fit(&encoder, &record, created, &host, &mut message) {
+                    Some(Shrink::NONE) => self.append(&message, out),
+                    Some(_) => {
+                        out.shrunk += 1;
+                        self.append(&message, out);
+                    }
+                    None => out.rejected += 1,
                 }
-                None => out.rejected += 1,
             }
         }
         self.scratch = message;
@@ -82,18 +84,18 @@ impl MessageWriter {
     /// even the least is too long.
     fn fit(
         &self,
-        encoder: &BatchEncoder<'_>,
-        event: &Event<'_>,
+        encoder: &OriginEncoder<'_>,
+        record: &Record<'_>,
         created: Timestamp,
         host: &str,
         message: &mut Vec<u8>,
     ) -> Option<Shrink> {
         message.clear();
-        self.header(event, host, message);
+        self.header(&record.event, host, message);
         let header = message.len();
         let mut shrink = Shrink::NONE;
         loop {
-            encoder.render_shrunk(event, created, shrink, message);
+            encoder.render_shrunk(record, created, shrink, message);
             if message.len() <= self.max {
                 return Some(shrink);
             }
@@ -152,14 +154,14 @@ fn header_word(text: &str, max: usize) -> String {
 mod tests {
     use super::*;
     use crate::engine::batch::{Auth, AuthMethod, AuthOutcome, Confidence, Field, Level};
-    use crate::engine::render::ecs::{Agent, Profile};
+    use crate::engine::render::{Agent, Encoding};
     use crate::sink::fixture;
 
     const CREATED: Timestamp = Timestamp::from_ms(1_795_160_801_120);
 
     fn writer(max: usize, framing: Mark) -> MessageWriter {
-        let ecs = Ecs::new(Profile::Full, &Agent::default(), false);
-        MessageWriter::new(ecs, Facility::Local0, ("gatewatch", 812), max, framing)
+        let encoder = Encoder::new(Encoding::Ecs, &Agent::default(), false);
+        MessageWriter::new(encoder, Facility::Local0, ("gatewatch", 812), max, framing)
     }
 
     fn render(batch: &EventBatch, max: usize, framing: Mark) -> Rendered {

@@ -43,7 +43,7 @@ pub use syslog::SyslogSink;
 pub use task::{Decode, SinkTask};
 
 use crate::engine::batch::EventBatch;
-use crate::engine::render::ecs::Agent;
+use crate::engine::render::Agent;
 use crate::units::Timestamp;
 
 /// A type of sink, as the manual and the command line know it.
