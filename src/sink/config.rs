@@ -46,7 +46,7 @@ impl SinkConfig {
     }
 }
 
-/// `[[sink]]` with `type = "syslog"`: RFC 5424 messages with the event as JSON.
+/// `[[sink]]` with `type = "syslog"`: RFC 5424 messages.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SyslogConfig {
@@ -99,7 +99,7 @@ pub struct SyslogConfig {
     pub max_message: Option<ByteSize>,
 }
 
-/// `[[sink]]` with `type = "file"`: one JSON object a line, with rotation.
+/// `[[sink]]` with `type = "file"`: one event a line, with rotation.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {

@@ -1,4 +1,4 @@
-//! The file sink: events as JSON lines, for agents that read files, and for archives.
+//! The file sink: events as lines, for agents that read files, and for archives.
 //!
 //! The cursor in the store goes with a [`FileMark`]: which file it was and how long it was when
 //! everything before the cursor was on the disk. A restart cuts the file back to that length, so

@@ -11,7 +11,7 @@
 //! | `delivery` | the pure decisions |
 //! | `task` | obeys them: store → events → bytes → receiver → cursor |
 //! | `syslog`, `message` | RFC 5424 over TCP and UDP |
-//! | `file` | JSON lines with rotation |
+//! | `file` | lines with rotation |
 //! | `status` | what a sink is doing, for metrics and people |
 //!
 //! To add a sink: a file, a variant of [`SinkConfig`] and of [`AnySink`], a row in [`SINKS`].
@@ -61,12 +61,12 @@ pub struct SinkEntry {
 pub const SINKS: &[SinkEntry] = &[
     SinkEntry {
         kind: "syslog",
-        summary: "RFC 5424 messages with the event as JSON, over TCP or UDP",
+        summary: "RFC 5424 messages with the event in any encoding, over TCP or UDP",
         example: "[[sink]]\ntype = \"syslog\"\naddress = \"tcp://siem.example.org:601\"\n",
     },
     SinkEntry {
         kind: "file",
-        summary: "one JSON object a line, appended to a file that is rotated",
+        summary: "one event a line in any encoding, appended to a file that is rotated",
         example: "[[sink]]\ntype = \"file\"\npath = \"/var/log/gatewatch/events.json\"\n",
     },
 ];

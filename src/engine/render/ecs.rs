@@ -63,6 +63,7 @@ pub(super) fn compact(view: &View<'_>, out: &mut Vec<u8>) {
 /// Writes one event. Each method writes the member it is named after, with its comma.
 struct Scribe<'s, 'o> {
     json: Json<'o>,
+    view: &'s View<'s>,
     encoder: &'s OriginEncoder<'s>,
     fields: &'s Fields<'s>,
     event: &'s Event<'s>,
@@ -76,6 +77,7 @@ impl<'s, 'o> Scribe<'s, 'o> {
     fn new(view: &'s View<'s>, out: &'o mut Vec<u8>, full: bool) -> Self {
         Self {
             json: Json::new(out),
+            view,
             encoder: view.encoder,
             fields: &view.fields,
             event: &view.event,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::engine::address::{parse_ip, split_port};
 use crate::engine::batch::{Action, Auth, AuthOutcome, Kind, Level, Module, Row};
+use crate::engine::detect::Severity;
 
 /// Hops of a forwarding header that are written.
 pub(super) const HOPS_MAX: usize = 32;
@@ -19,6 +20,112 @@ pub fn level_of(row: &Row) -> Level {
         Some(Auth { outcome: AuthOutcome::Failure, .. }) => Level::Warn,
         Some(Auth { outcome: AuthOutcome::Success, .. }) => Level::Info,
         _ => row.level,
+    }
+}
+
+/// How much an event or an alert matters, in the numbers of each wire.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Rank {
+    /// A request or a log-in: our judgement.
+    Judged(Level),
+    /// A line of a server or a daemon: its own word.
+    Logged(Level),
+    /// An alert.
+    Alert(Severity),
+}
+
+impl Rank {
+    pub(super) fn of(row: &Row) -> Self {
+        let level = level_of(row);
+        match (row.kind, row.auth) {
+            (Kind::Access, _) | (_, Some(Auth { outcome: AuthOutcome::Failure, .. })) => {
+                Self::Judged(level)
+            }
+            _ => Self::Logged(level),
+        }
+    }
+
+    /// Severity of CEF, 0 to 10.
+    pub(super) fn cef(self) -> u8 {
+        match self {
+            Self::Judged(Level::Warn) => 5,
+            Self::Judged(level) | Self::Logged(level) => match level {
+                Level::Debug => 0,
+                Level::Info => 1,
+                Level::Notice => 3,
+                Level::Warn => 4,
+                Level::Error => 6,
+                Level::Critical => 8,
+                Level::Alert => 9,
+                Level::Emergency => 10,
+            },
+            Self::Alert(severity) => match severity {
+                Severity::Info => 1,
+                Severity::Low => 3,
+                Severity::Medium => 6,
+                Severity::High => 8,
+                Severity::Critical => 10,
+            },
+        }
+    }
+
+    /// `sev` of LEEF, 1 to 10.
+    pub(super) fn leef(self) -> u8 {
+        self.cef().max(1)
+    }
+
+    /// Severity of syslog and level of GELF, 7 to 0.
+    pub(super) fn syslog(self) -> u8 {
+        match self {
+            Self::Judged(level) | Self::Logged(level) => level.syslog(),
+            Self::Alert(severity) => severity.syslog(),
+        }
+    }
+}
+
+/// What an event or an alert is, for wires that sort by a name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Class<'r> {
+    Access,
+    LoginFailure,
+    LoginSuccess,
+    LoginAttempt,
+    Logout,
+    AuthInfo,
+    ServerError,
+    AccessDenied,
+    RateLimited,
+    ParseError,
+    /// An alert of the rule with this id and this title.
+    Alert(&'r str, &'r str),
+}
+
+impl Class<'_> {
+    pub(super) fn of(row: &Row) -> Self {
+        match (row.kind, row.auth.map(|auth| auth.outcome), row.action) {
+            (Kind::ParseFailure, ..) => Self::ParseError,
+            (_, Some(AuthOutcome::Failure), _) => Self::LoginFailure,
+            (_, Some(AuthOutcome::Success), _) => Self::LoginSuccess,
+            (_, Some(AuthOutcome::Attempt), _) => Self::LoginAttempt,
+            (_, _, Action::Logout | Action::SessionClosed) => Self::Logout,
+            (_, _, Action::AccessDenied) => Self::AccessDenied,
+            (_, _, Action::RateLimited) => Self::RateLimited,
+            (Kind::Access, ..) => Self::Access,
+            (Kind::ServerError, ..) => Self::ServerError,
+            (Kind::Auth, ..) => Self::AuthInfo,
+        }
+    }
+
+    /// The user is the one whom a log-in or a log-out is about.
+    pub(super) fn is_auth(self) -> bool {
+        matches!(
+            self,
+            Self::LoginFailure
+                | Self::LoginSuccess
+                | Self::LoginAttempt
+                | Self::Logout
+                | Self::AuthInfo
+        )
     }
 }
 

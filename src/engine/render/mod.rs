@@ -11,11 +11,20 @@
 //! after.
 
 pub mod alert;
-pub mod ecs;
+mod cef;
+mod csv;
+mod ecs;
 pub mod event_id;
+mod fact;
 mod facts;
+mod gelf;
 mod json;
+mod leef;
 mod limits;
+mod line;
+mod of_alert;
+mod of_event;
+mod text;
 mod view;
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +33,10 @@ pub use self::facts::level_of;
 pub use self::limits::Shrink;
 
 use self::event_id::EventId;
+use self::of_alert::AlertView;
 use self::view::{AddressText, Fields, TimeText, View};
 use crate::engine::batch::{Event, Origin};
+use crate::engine::detect::Alert;
 use crate::units::Timestamp;
 
 /// How events are written.
@@ -37,6 +48,16 @@ pub enum Encoding {
     Ecs,
     /// The same without `agent`, `related`, hash, start and end, and without diagnostics.
     EcsCompact,
+    /// ArcSight's Common Event Format.
+    Cef,
+    /// IBM's Log Event Extended Format.
+    Leef,
+    /// Graylog's Extended Log Format.
+    Gelf,
+    /// A line for people.
+    Text,
+    /// Comma-separated values.
+    Csv,
 }
 
 /// A row of [`ENCODINGS`].
@@ -61,6 +82,7 @@ struct Scheme {
     /// What all events of an origin share.
     origin: fn(&Origin, &mut Vec<u8>),
     event: fn(&View<'_>, &mut Vec<u8>),
+    alert: fn(&AlertView<'_>, &mut Vec<u8>),
 }
 
 /// Every encoding.
@@ -71,7 +93,12 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         summary: "Elastic Common Schema 8.11 as JSON, with everything that is known",
         json: true,
         header: None,
-        scheme: Scheme { agent: ecs::agent, origin: ecs::origin, event: ecs::full },
+        scheme: Scheme {
+            agent: ecs::agent,
+            origin: ecs::origin,
+            event: ecs::full,
+            alert: alert::write,
+        },
     },
     EncodingEntry {
         encoding: Encoding::EcsCompact,
@@ -79,11 +106,83 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         summary: "the same with about half of it: what most searches need",
         json: true,
         header: None,
-        scheme: Scheme { agent: nothing_of_agent, origin: ecs::origin, event: ecs::compact },
+        scheme: Scheme {
+            agent: nothing_of_agent,
+            origin: ecs::origin,
+            event: ecs::compact,
+            alert: alert::write,
+        },
+    },
+    EncodingEntry {
+        encoding: Encoding::Cef,
+        name: "cef",
+        summary: "ArcSight's Common Event Format, version 0",
+        json: false,
+        header: None,
+        scheme: Scheme {
+            agent: cef::agent,
+            origin: nothing_of_origin,
+            event: |view, out| cef::write(view, out),
+            alert: |view, out| cef::write(view, out),
+        },
+    },
+    EncodingEntry {
+        encoding: Encoding::Leef,
+        name: "leef",
+        summary: "IBM's Log Event Extended Format, version 2.0",
+        json: false,
+        header: None,
+        scheme: Scheme {
+            agent: leef::agent,
+            origin: nothing_of_origin,
+            event: |view, out| leef::write(view, out),
+            alert: |view, out| leef::write(view, out),
+        },
+    },
+    EncodingEntry {
+        encoding: Encoding::Gelf,
+        name: "gelf",
+        summary: "Graylog's Extended Log Format, version 1.1, as JSON",
+        json: true,
+        header: None,
+        scheme: Scheme {
+            agent: gelf::agent,
+            origin: nothing_of_origin,
+            event: |view, out| gelf::write(view, out),
+            alert: |view, out| gelf::write(view, out),
+        },
+    },
+    EncodingEntry {
+        encoding: Encoding::Text,
+        name: "text",
+        summary: "a line for people: a summary and key=value",
+        json: false,
+        header: None,
+        scheme: Scheme {
+            agent: text::agent,
+            origin: nothing_of_origin,
+            event: |view, out| text::write(view, out),
+            alert: |view, out| text::write(view, out),
+        },
+    },
+    EncodingEntry {
+        encoding: Encoding::Csv,
+        name: "csv",
+        summary: "comma-separated values with a header line",
+        json: false,
+        header: Some(csv::HEADER),
+        scheme: Scheme {
+            agent: csv::agent,
+            origin: nothing_of_origin,
+            event: |view, out| csv::write(view, out),
+            alert: |view, out| csv::write(view, out),
+        },
     },
 ];
 
 fn nothing_of_agent(_: &Agent, _: &mut Vec<u8>) {}
+
+fn nothing_of_origin(_: &Origin, _: &mut Vec<u8>) {}
 
 impl Encoding {
     /// The row of the table.
@@ -112,6 +211,7 @@ pub struct Agent {
 #[derive(Clone, Debug)]
 pub struct Encoder {
     encoding: Encoding,
+    agent: Agent,
     keep_original: bool,
     show_secrets: bool,
     /// What all events share, as [`Scheme::agent`] wrote it.
@@ -124,7 +224,7 @@ impl Encoder {
     pub fn new(encoding: Encoding, agent: &Agent, keep_original: bool) -> Self {
         let mut shared = Vec::new();
         (encoding.entry().scheme.agent)(agent, &mut shared);
-        Self { encoding, keep_original, show_secrets: false, shared }
+        Self { encoding, agent: agent.clone(), keep_original, show_secrets: false, shared }
     }
 
     /// Writes the values of secret query parameters as they were logged; by default they are
@@ -162,6 +262,12 @@ impl Encoder {
     pub fn render(&self, event: &Event<'_>, created: Timestamp, out: &mut Vec<u8>) {
         let record = Record { event: *event };
         self.open(event.origin()).render_shrunk(&record, created, Shrink::NONE, out);
+    }
+
+    /// Appends `alert` as one record, with less and less of it as `shrink` grows.
+    pub fn render_alert(&self, alert: &Alert, shrink: Shrink, out: &mut Vec<u8>) {
+        let view = AlertView { encoder: self, alert, limits: shrink.limits() };
+        (self.entry().scheme.alert)(&view, out);
     }
 }
 
@@ -218,18 +324,4 @@ impl OriginEncoder<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_is_in_the_order_of_the_encodings_and_has_their_names() {
-        for (index, entry) in ENCODINGS.iter().enumerate() {
-            assert_eq!(index, entry.encoding as usize);
-            assert_eq!(Some(entry.encoding), Encoding::from_name(entry.name));
-            assert_eq!(
-                Ok(serde_json::json!(entry.name)),
-                serde_json::to_value(entry.encoding).map_err(drop)
-            );
-        }
-    }
-}
+mod tests;

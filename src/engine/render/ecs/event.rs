@@ -3,19 +3,17 @@
 use std::borrow::Cow;
 
 use super::Scribe;
-use crate::engine::batch::{Action, ClientSource, Field, Kind, Level, Malformed, Row, Stamp};
+use crate::engine::batch::{Action, ClientSource, Field, Kind, Level, Malformed, Row};
 use crate::engine::redact::{self, Form};
 use crate::engine::render::event_id::push_line_hash;
 use crate::engine::render::facts::{action, dataset, is_attempt, level_of, outcome};
 use crate::engine::render::json::{key, push_text};
 use crate::engine::render::limits::{self, TEXT, WORD};
+use crate::engine::render::of_event::MESSAGE_PATH_MAX;
 use crate::units::{Period, Timestamp};
 
 /// A line from further ahead than this was written by a clock gone wrong.
 const CLOCK_SKEW_MAX: Period = Period::from_secs(600);
-
-/// Characters of the path in the summary of a request.
-const MESSAGE_PATH_MAX: usize = 200;
 
 impl Scribe<'_, '_> {
     pub(super) fn event(&mut self, created: Timestamp) {
@@ -77,22 +75,8 @@ impl Scribe<'_, '_> {
         }
     }
 
-    /// `event.start` and `event.end`, as far as the line tells: servers log one of the two.
     fn period(&mut self) {
-        let row = self.row;
-        if row.kind != Kind::Access || row.time_is_read {
-            return;
-        }
-        let (start, end) = match (row.stamp, row.duration_ns) {
-            (Stamp::End, Some(ns)) => {
-                (Some(Timestamp(row.time.0.saturating_sub(ns))), Some(row.time))
-            }
-            (Stamp::Start, Some(ns)) => {
-                (Some(row.time), Some(Timestamp(row.time.0.saturating_add(ns))))
-            }
-            (Stamp::End, None) => (None, Some(row.time)),
-            (Stamp::Start, None) => (Some(row.time), None),
-        };
+        let (start, end) = self.view.period();
         if let Some(start) = start {
             self.time("\"start\":\"", start);
         }
