@@ -13,7 +13,7 @@ use gatewatch::engine::detect::{Detectors, Limits, rule};
 use gatewatch::engine::enrich::Enricher;
 use gatewatch::engine::format::FormatSet;
 use gatewatch::engine::parse::{Parser, Text};
-use gatewatch::engine::render::ecs::{Agent, Ecs, Profile};
+use gatewatch::engine::render::{Agent, ENCODINGS, Encoder, Encoding};
 use gatewatch::engine::tally::{Tally, TallyLimits};
 use gatewatch::engine::time::TimeReader;
 use gatewatch::sample::{Attack, AttackKind, AuthLog, Traffic, TrafficConfig};
@@ -235,19 +235,22 @@ fn detect(bencher: Bencher<'_, '_>, attacked: bool) {
         });
 }
 
-#[divan::bench(args = [Profile::Compact, Profile::Full])]
-fn render_ecs(bencher: Bencher<'_, '_>, profile: Profile) {
+#[divan::bench(args = ENCODINGS.iter().map(|entry| entry.name))]
+fn render(bencher: Bencher<'_, '_>, encoding: &str) {
     let log = combined(&config());
     let batches = batches("combined", &log);
-    let ecs = Ecs::new(profile, &Agent::default(), false);
+    let encoding = Encoding::from_name(encoding).expect("a name of the table");
+    let encoder = Encoder::new(encoding, &Agent::default(), false);
     let mut out = Vec::new();
     counted(bencher, &log).bench_local(|| {
         for batch in &batches {
-            let encoder = ecs.open(batch.event(0).origin());
+            let encoder = encoder.open(batch.event(0).origin());
             out.clear();
             for event in batch.events() {
-                encoder.render(&event, START, &mut out);
-                out.push(b'\n');
+                for record in encoder.records(&event) {
+                    encoder.render(&record, START, &mut out);
+                    out.push(b'\n');
+                }
             }
             black_box(&out);
         }

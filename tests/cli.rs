@@ -617,7 +617,7 @@ fn the_order_holds_however_many_threads_parse() {
     let paths = (0..12_000).map(|number| line("192.0.2.7", number, &format!("/{number}"), 200));
     let folder = Folder::new().with("a.log", paths.collect::<String>());
     let parsed = |threads: &str| {
-        Gatewatch::new(&["parse", "--profile", "compact", "--threads", threads])
+        Gatewatch::new(&["parse", "--encoding", "ecs_compact", "--threads", threads])
             .file(folder.path("a.log"))
             .run()
     };
@@ -679,7 +679,7 @@ fn columns_named_in_a_file_hold_for_the_blocks_behind_them() {
     }
     let folder = Folder::new().with("a.log", &log);
     let parsed = |threads: &str| {
-        let options = ["parse", "--profile", "compact", "--threads", threads];
+        let options = ["parse", "--encoding", "ecs_compact", "--threads", threads];
         Gatewatch::new(&options).file(folder.path("a.log")).run()
     };
     let (one, four) = (contents(&parsed("1")), contents(&parsed("4")));

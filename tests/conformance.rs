@@ -35,7 +35,7 @@ use gatewatch::engine::enrich::Enricher;
 use gatewatch::engine::format::{FormatSet, detect};
 use gatewatch::engine::memory::Memory;
 use gatewatch::engine::parse::{Parser, Text};
-use gatewatch::engine::render::ecs::{Agent, Ecs, Profile};
+use gatewatch::engine::render::{Agent, Encoder, Encoding};
 use gatewatch::engine::time::TimeReader;
 use gatewatch::units::Timestamp;
 use jiff::tz::TimeZone;
@@ -274,7 +274,7 @@ fn read_as(definition: &str, text: Vec<u8>) -> Vec<Event> {
     let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
     parser.keep_empty = true;
     let origin = Arc::new(Origin::default());
-    let encoder = Ecs::new(Profile::Full, &Agent::default(), true);
+    let encoder = Encoder::new(Encoding::Ecs, &Agent::default(), true);
     let mut batch = EventBatch::default();
     let text = Text { origin, bytes: text, from: 0, truncated_last: false, read_at: NOW };
     parser.fill(&mut batch, text);

@@ -26,6 +26,7 @@ const PAGES: &[&str] = &[
     "deploy/gatewatch.service",
     "deploy/gatewatch-once.service",
     "deploy/gatewatch-once.timer",
+    "docs/encodings.md",
     "docs/metrics.md",
 ];
 

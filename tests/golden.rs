@@ -19,7 +19,7 @@ use gatewatch::engine::enrich::Enricher;
 use gatewatch::engine::format::{FORMATS, FormatSet, detect};
 use gatewatch::engine::memory::Memory;
 use gatewatch::engine::parse::{Parser, Text};
-use gatewatch::engine::render::ecs::{Agent, Ecs, Profile};
+use gatewatch::engine::render::{Agent, Encoder, Encoding};
 use gatewatch::engine::time::TimeReader;
 use gatewatch::units::Timestamp;
 use jiff::tz::TimeZone;
@@ -109,7 +109,7 @@ fn events(setting: &Setting, blocks: &[&[u8]]) -> Vec<String> {
         id: "00000000-0000-4000-8000-000000000000".to_owned(),
         name: "web1.example.org".to_owned(),
     };
-    let encoder = Ecs::new(Profile::Full, &agent, false);
+    let encoder = Encoder::new(Encoding::Ecs, &agent, false);
     let mut parser = setting.parser(&blocks.concat());
     let mut batch = EventBatch::default();
     let mut memory = Memory::default();

@@ -6,7 +6,7 @@ use gatewatch::engine::batch::{EventBatch, Kind, Origin};
 use gatewatch::engine::enrich::Enricher;
 use gatewatch::engine::format::FormatSet;
 use gatewatch::engine::parse::{Parser, Text};
-use gatewatch::engine::render::ecs::{Agent, Ecs, Profile};
+use gatewatch::engine::render::{Agent, Encoder, Encoding};
 use gatewatch::engine::time::TimeReader;
 use gatewatch::units::Timestamp;
 use jiff::tz::TimeZone;
@@ -32,7 +32,7 @@ pub fn read(formats: FormatSet, bytes: &[u8]) {
     let lines = bytes.split(|byte| *byte == b'\n').count();
     let lines = lines - usize::from(bytes.is_empty() || bytes.ends_with(b"\n"));
     assert_eq!(lines, batch.len(), "one event for each line");
-    let ecs = Ecs::new(Profile::Full, &Agent::default(), true);
+    let ecs = Encoder::new(Encoding::Ecs, &Agent::default(), true);
     let mut out = Vec::new();
     for event in batch.events() {
         assert_ne!(

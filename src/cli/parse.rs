@@ -1,26 +1,17 @@
-//! `gatewatch parse`: log lines to JSON events.
+//! `gatewatch parse`: log lines to events, in any encoding.
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::files;
 use super::input::InputArgs;
 use super::output::Output;
-use crate::engine::render::ecs::{Agent, Ecs, Profile};
+use crate::engine::render::{Agent, ENCODINGS, Encoder, Encoding};
 
-/// How much of an event is written.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-enum Amount {
-    /// Everything that is known.
-    #[default]
-    Full,
-    /// About half of it: what most searches need.
-    Compact,
-}
-
-/// Turns log lines into JSON events (Elastic Common Schema 8.11), one for each line, in order.
+/// Turns log lines into events, one for each line, in order; by default as JSON with the names of the
+/// Elastic Common Schema.
 ///
 /// A line that cannot be parsed is an event too, with `event.kind` = `pipeline_error` and the line
 /// in `event.original`.
@@ -31,9 +22,9 @@ enum Amount {
 pub(super) struct Args {
     #[command(flatten)]
     input: InputArgs,
-    /// How much of each event
-    #[arg(long, value_enum, default_value_t)]
-    profile: Amount,
+    /// How events are written
+    #[arg(long, value_name = "NAME", value_parser = encodings(), default_value = "ecs")]
+    encoding: Encoding,
     /// Each event carries its raw line
     #[arg(long)]
     keep_original: bool,
@@ -45,25 +36,27 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<u8> {
     let mut plan = args.input.plan()?;
     plan.keep_empty = true;
-    let profile = match args.profile {
-        Amount::Full => Profile::Full,
-        Amount::Compact => Profile::Compact,
-    };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let agent = Agent { version, id: String::new(), name: plan.host.clone() };
-    let ecs = Ecs::new(profile, &agent, args.keep_original).showing_secrets(args.show_secrets);
+    let encoder =
+        Encoder::new(args.encoding, &agent, args.keep_original).showing_secrets(args.show_secrets);
     let now = plan.now;
     let mut out = Output::new();
+    if let Some(names) = encoder.entry().header {
+        out.write(format!("{names}\n").as_bytes())?;
+    }
     let done = files::read(
         &plan,
         &Arc::new(args.input.enricher()?),
         || (),
         |(), batch| {
             let mut text = Vec::with_capacity(batch.bytes().len() * 6);
-            let encoder = ecs.open(&batch.origin);
+            let encoder = encoder.open(&batch.origin);
             for event in batch.events() {
-                encoder.render(&event, now, &mut text);
-                text.push(b'\n');
+                for record in encoder.records(&event) {
+                    encoder.render(&record, now, &mut text);
+                    text.push(b'\n');
+                }
             }
             text
         },
@@ -72,4 +65,11 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     )?;
     out.flush()?;
     Ok(done.code)
+}
+
+/// The names of the table with what they mean.
+fn encodings() -> impl TypedValueParser<Value = Encoding> {
+    let named = ENCODINGS.iter().map(|entry| PossibleValue::new(entry.name).help(entry.summary));
+    PossibleValuesParser::new(named)
+        .map(|name| Encoding::from_name(&name).expect("only names of the table pass"))
 }

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Config;
 use crate::engine::detect::Alert;
-use crate::engine::render::ecs::Agent;
+use crate::engine::render::Agent;
 use crate::io::{Chance as _, Clock, Seeded, SystemClock, Waker};
 use crate::notify::MailError;
 use crate::serve::{BuildInfo, Metrics, Readiness, ServeError, StoreState};

@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::select::Selection;
-use crate::engine::render::ecs::Profile;
+use crate::engine::render::Encoding;
 use crate::units::ByteSize;
 
 /// `[[sink]]`: where events go.
@@ -153,7 +153,7 @@ impl SinkConfig {
     }
 }
 
-/// `[[sink]]` with `type = "syslog"`: RFC 5424 messages with the event as JSON.
+/// `[[sink]]` with `type = "syslog"`: RFC 5424 messages.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SyslogConfig {
@@ -163,9 +163,9 @@ pub struct SyslogConfig {
     /// program had not read is lost when that machine stops. UDP loses messages without notice.
     pub address: Address,
 
-    /// How much of each event is sent: `full` or `compact`.
+    /// How events are written: `ecs`, or another name of the list of encodings.
     #[serde(default)]
-    pub profile: Profile,
+    pub encoding: Encoding,
 
     /// How messages are told apart on a TCP connection: `auto`, `lf` or `octet_counting`.
     ///
@@ -188,16 +188,16 @@ pub struct SyslogConfig {
     pub max_message: Option<ByteSize>,
 }
 
-/// `[[sink]]` with `type = "file"`: one JSON object a line, with rotation.
+/// `[[sink]]` with `type = "file"`: one event a line, with rotation.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {
     /// File to append to; created with mode 0640, because log lines name people.
     pub path: PathBuf,
 
-    /// How much of each event is written: `full` or `compact`.
+    /// How events are written: `ecs`, or another name of the list of encodings.
     #[serde(default)]
-    pub profile: Profile,
+    pub encoding: Encoding,
 
     /// Start a new file at this size.
     ///

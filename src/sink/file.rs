@@ -1,4 +1,4 @@
-//! The file sink: events as JSON lines, for agents that read files, and for archives.
+//! The file sink: events as lines, for agents that read files, and for archives.
 //!
 //! The cursor in the store goes with a [`FileMark`]: which file it was and how long it was when
 //! everything before the cursor was on the disk. A restart cuts the file back to that length, so
@@ -19,8 +19,7 @@ use tokio::io::AsyncWriteExt;
 use super::config::{FileConfig, SinkCommon};
 use super::{Chosen, Rendered, SinkContext, SinkError};
 use crate::engine::detect::Alert;
-use crate::engine::render::alert::alert_json;
-use crate::engine::render::ecs::Ecs;
+use crate::engine::render::{Encoder, Shrink};
 use crate::units::Timestamp;
 
 /// How far a file is written for certain.
@@ -40,7 +39,7 @@ pub struct FileMark {
 #[derive(Debug)]
 pub struct FileSink {
     place: Place,
-    encoder: Ecs,
+    encoder: Encoder,
     open: Option<Opened>,
 }
 
@@ -71,7 +70,7 @@ impl FileSink {
             daily: config.daily,
             keep: config.keep.max(1),
         };
-        let encoder = Ecs::new(config.profile, &context.agent, common.keep_original)
+        let encoder = Encoder::new(config.encoding, &context.agent, common.keep_original)
             .showing_secrets(common.show_secrets);
         Self { place, encoder, open: None }
     }
@@ -90,17 +89,21 @@ impl FileSink {
                 break;
             }
             next += 1;
-            encoder.render(&event, created, &mut out.bytes);
-            out.bytes.push(b'\n');
-            out.end_event();
+            for record in encoder.records(&event) {
+                encoder.render(&record, created, &mut out.bytes);
+                out.bytes.push(b'\n');
+                out.end_message();
+            }
+            out.events += 1;
         }
         next
     }
 
     pub(super) fn render_alert(&mut self, alert: &Alert, out: &mut Rendered) {
-        alert_json(alert, &mut out.bytes);
+        self.encoder.render_alert(alert, Shrink::NONE, &mut out.bytes);
         out.bytes.push(b'\n');
-        out.end_alert();
+        out.end_message();
+        out.alerts += 1;
     }
 
     /// Makes the file ready for a turn, for the first time or anew: cuts it back to `saved`, and
@@ -132,9 +135,12 @@ impl FileSink {
         let Some(open) = &mut self.open else {
             return Err(self.place.error("write", io::ErrorKind::NotFound.into()));
         };
+        let header = self.encoder.entry().header.filter(|_| open.written == 0);
+        let header = header.map(|names| format!("{names}\n")).unwrap_or_default();
         // Whatever happens now, the file is no longer what its mark says.
-        open.written += rendered.bytes.len() as u64;
+        open.written += (header.len() + rendered.bytes.len()) as u64;
         let written = async {
+            open.file.write_all(header.as_bytes()).await?;
             open.file.write_all(&rendered.bytes).await?;
             open.file.flush().await
         };

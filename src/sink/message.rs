@@ -1,21 +1,20 @@
-//! Events as RFC 5424 messages: a header, and the event as JSON without a byte order mark.
+//! Events as RFC 5424 messages: a header, and the event without a byte order mark.
 //!
 //! Invariant: a message has no line feed and is never longer than the limit. An event that is too
-//! long gives up fields before it is written as JSON; the JSON itself is never cut.
+//! long gives up fields before it is encoded; what is encoded is never cut.
 
 use super::config::Facility;
 use super::{Chosen, Rendered};
-use crate::engine::batch::{Event, Kind};
+use crate::engine::batch::Kind;
 use crate::engine::detect::Alert;
-use crate::engine::render::alert::alert_json;
-use crate::engine::render::ecs::{BatchEncoder, Ecs, Shrink, level_of};
+use crate::engine::render::{Encoder, OriginEncoder, Record, Shrink, level_of};
 use crate::store::DeadLetter;
 use crate::units::Timestamp;
 
 /// Writes messages.
 #[derive(Debug)]
 pub(super) struct MessageWriter {
-    encoder: Ecs,
+    encoder: Encoder,
     facility: Facility,
     /// APP-NAME and PROCID with a blank before each.
     program: String,
@@ -40,7 +39,7 @@ pub(super) enum Mark {
 
 impl MessageWriter {
     pub(super) fn new(
-        encoder: Ecs,
+        encoder: Encoder,
         facility: Facility,
         (app_name, pid): (&str, u32),
         max: usize,
@@ -69,13 +68,21 @@ impl MessageWriter {
                 break;
             }
             next += 1;
-            let Some(shrink) = self.fit(&encoder, &event, created, &host, &mut message) else {
-                out.reject(&event, &self.too_long());
-                continue;
-            };
-            out.shrunk += u64::from(shrink != Shrink::NONE);
-            self.append(&message, out);
-            out.end_event();
+            let (mut shrunk, mut fits) = (false, true);
+            for record in encoder.records(&event) {
+                let Some(shrink) = self.fit(&encoder, &record, created, &host, &mut message) else {
+                    fits = false;
+                    continue;
+                };
+                shrunk |= shrink != Shrink::NONE;
+                self.append(&message, out);
+                out.end_message();
+            }
+            match fits {
+                true => out.events += 1,
+                false => out.reject(&event, &self.too_long()),
+            }
+            out.shrunk += u64::from(shrunk);
         }
         self.scratch = message;
         next
@@ -87,10 +94,21 @@ impl MessageWriter {
         message.clear();
         let severity = alert.severity.syslog();
         self.header(severity, alert.at, &header_word(host, 255), b" alert - ", &mut message);
-        alert_json(alert, &mut message);
+        let header = message.len();
+        let mut shrink = Shrink::NONE;
+        self.encoder.render_alert(alert, shrink, &mut message);
+        while self.max < message.len()
+            && let Some(next) = shrink.next()
+        {
+            shrink = next;
+            message.truncate(header);
+            self.encoder.render_alert(alert, shrink, &mut message);
+        }
         if message.len() <= self.max {
             self.append(&message, out);
-            out.end_alert();
+            out.end_message();
+            out.alerts += 1;
+            out.shrunk += u64::from(shrink != Shrink::NONE);
         } else {
             let (event_id, body) = (alert.id.clone(), message.clone());
             let reason = self.too_long();
@@ -107,14 +125,14 @@ impl MessageWriter {
     /// even the least is too long.
     fn fit(
         &self,
-        encoder: &BatchEncoder<'_>,
-        event: &Event<'_>,
+        encoder: &OriginEncoder<'_>,
+        record: &Record<'_>,
         created: Timestamp,
         host: &str,
         message: &mut Vec<u8>,
     ) -> Option<Shrink> {
         message.clear();
-        let row = event.row();
+        let row = record.event.row();
         let id = match row.kind {
             Kind::Access => b" access - ".as_slice(),
             Kind::ServerError => b" error - ",
@@ -125,7 +143,7 @@ impl MessageWriter {
         let header = message.len();
         let mut shrink = Shrink::NONE;
         loop {
-            encoder.render_shrunk(event, created, shrink, message);
+            encoder.render_shrunk(record, created, shrink, message);
             if message.len() <= self.max {
                 return Some(shrink);
             }
@@ -178,14 +196,14 @@ mod tests {
     use super::*;
     use crate::engine::batch::EventBatch;
     use crate::engine::batch::{Auth, AuthMethod, AuthOutcome, Confidence, Field, Level};
-    use crate::engine::render::ecs::{Agent, Profile};
+    use crate::engine::render::{Agent, Encoding};
     use crate::sink::fixture;
 
     const CREATED: Timestamp = Timestamp::from_ms(1_795_160_801_120);
 
     fn writer(max: usize, framing: Mark) -> MessageWriter {
-        let ecs = Ecs::new(Profile::Full, &Agent::default(), false);
-        MessageWriter::new(ecs, Facility::Local0, ("gatewatch", 812), max, framing)
+        let encoder = Encoder::new(Encoding::Ecs, &Agent::default(), false);
+        MessageWriter::new(encoder, Facility::Local0, ("gatewatch", 812), max, framing)
     }
 
     fn render(batch: &EventBatch, max: usize, framing: Mark) -> Rendered {

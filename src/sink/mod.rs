@@ -12,7 +12,7 @@
 //! | `task` | obeys them: store → events → bytes → receiver → cursor |
 //! | `select` | which events a sink gets, and without which fields |
 //! | `syslog`, `message` | RFC 5424 over TCP and UDP |
-//! | `file` | JSON lines with rotation |
+//! | `file` | lines with rotation |
 //! | `status` | what a sink is doing, for metrics and people |
 //!
 //! To add a sink: a file, a variant of [`SinkConfig`] and of [`AnySink`], a row in [`SINKS`].
@@ -54,7 +54,7 @@ pub use task::{Decode, SinkTask};
 use self::select::Selection;
 use crate::engine::batch::Event;
 use crate::engine::detect::Alert;
-use crate::engine::render::ecs::Agent;
+use crate::engine::render::Agent;
 use crate::engine::render::event_id::EventId;
 use crate::store::DeadLetter;
 use crate::units::Timestamp;
@@ -74,12 +74,12 @@ pub struct SinkEntry {
 pub const SINKS: &[SinkEntry] = &[
     SinkEntry {
         kind: "syslog",
-        summary: "RFC 5424 messages with the event as JSON, over TCP or UDP",
+        summary: "RFC 5424 messages with the event in any encoding, over TCP or UDP",
         example: "[[sink]]\ntype = \"syslog\"\naddress = \"tcp://siem.example.org:601\"\n",
     },
     SinkEntry {
         kind: "file",
-        summary: "one JSON object a line, appended to a file that is rotated",
+        summary: "one event a line in any encoding, appended to a file that is rotated",
         example: "[[sink]]\ntype = \"file\"\npath = \"/var/log/gatewatch/events.json\"\n",
     },
 ];
@@ -224,8 +224,8 @@ impl AnySink {
 struct Portion {
     /// Rendered bytes after which a portion is sent.
     bytes: usize,
-    /// Events after which a portion is sent.
-    events: usize,
+    /// Messages after which a portion is sent.
+    messages: usize,
     /// Frames of one turn.
     frames: usize,
 }
@@ -233,7 +233,7 @@ struct Portion {
 impl Default for Portion {
     /// A frame as a whole would need many times its own size.
     fn default() -> Self {
-        Self { bytes: 256 << 10, events: usize::MAX, frames: 64 }
+        Self { bytes: 256 << 10, messages: usize::MAX, frames: 64 }
     }
 }
 
@@ -252,10 +252,12 @@ struct Finished {
 #[derive(Debug, Default)]
 pub struct Rendered {
     bytes: Vec<u8>,
-    /// Where each event ends.
+    /// Where each message ends; an event may make several.
     ends: Vec<usize>,
-    /// How many of them are alerts.
-    alerts: usize,
+    /// Events in it.
+    events: u64,
+    /// Transitions of alerts in it.
+    alerts: u64,
     /// Events that gave up fields to fit.
     shrunk: u64,
     /// Events that do not fit at all.
@@ -268,22 +270,22 @@ impl Rendered {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
-        self.alerts = 0;
+        (self.events, self.alerts) = (0, 0);
         self.shrunk = 0;
         self.rejections.clear();
     }
 
     /// It is time to send.
     pub fn is_full(&self) -> bool {
-        self.portion.bytes <= self.bytes.len() || self.portion.events <= self.ends.len()
+        self.portion.bytes <= self.bytes.len() || self.portion.messages <= self.ends.len()
     }
 
-    /// The bytes of all events.
+    /// The bytes of all messages.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many events there are.
+    /// How many messages there are.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -293,19 +295,14 @@ impl Rendered {
         self.ends.is_empty()
     }
 
-    /// The bytes of each event.
+    /// The bytes of each message.
     pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }
 
-    fn end_event(&mut self) {
+    fn end_message(&mut self) {
         self.ends.push(self.bytes.len());
-    }
-
-    fn end_alert(&mut self) {
-        self.alerts += 1;
-        self.end_event();
     }
 
     /// No receiver could take `event`.

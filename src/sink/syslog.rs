@@ -27,7 +27,7 @@ use super::config::{Address, Framing, SinkCommon, SyslogConfig, Transport};
 use super::message::{Mark, MessageWriter};
 use super::{Chosen, Rendered, SinkContext, SinkError};
 use crate::engine::detect::Alert;
-use crate::engine::render::ecs::Ecs;
+use crate::engine::render::Encoder;
 use crate::units::{Period, Timestamp};
 
 /// Longest message over TCP, because a common receiver makes several of one beyond 8096 bytes.
@@ -72,7 +72,7 @@ enum Link {
 impl SyslogSink {
     /// A sink as `config` describes it; connects when there is something to send.
     pub fn new(config: &SyslogConfig, common: &SinkCommon, context: &SinkContext) -> Self {
-        let ecs = Ecs::new(config.profile, &context.agent, common.keep_original)
+        let encoder = Encoder::new(config.encoding, &context.agent, common.keep_original)
             .showing_secrets(common.show_secrets);
         let (limit, ceiling, mark) = match (config.address.transport, config.framing) {
             (Transport::Udp, _) => (UDP_MESSAGE_BYTES_MAX, DATAGRAM_BYTES_MAX, Mark::None),
@@ -87,7 +87,7 @@ impl SyslogSink {
         let program = (config.app_name.as_str(), context.pid);
         Self {
             address: config.address.clone(),
-            messages: MessageWriter::new(ecs, config.facility, program, max, mark),
+            messages: MessageWriter::new(encoder, config.facility, program, max, mark),
             link: Link::Down,
             within_turn: false,
             kept: Kept::default(),

@@ -360,8 +360,8 @@ impl Courier {
             self.task.sink.send(&self.rendered, self.task.clock.now()).await?;
         }
         let rendered = &mut self.rendered;
-        turn.counts.accepted += (rendered.len() - rendered.alerts) as u64;
-        turn.counts.alerts += rendered.alerts as u64;
+        turn.counts.accepted += rendered.events;
+        turn.counts.alerts += rendered.alerts;
         turn.counts.rejected += rendered.rejections.len() as u64;
         turn.counts.shrunk += rendered.shrunk;
         turn.letters.append(&mut rendered.rejections);

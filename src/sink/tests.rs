@@ -161,7 +161,7 @@ fn a_file_that_is_not_ours_is_not_cut() {
 fn a_file_over_its_size_is_rotated_between_frames_and_old_ones_go() {
     let mut bench = Bench::new();
     let path = bench.path("events.json");
-    let config = file_config(&path, "max_size = \"8KiB\"\nkeep = 3\nprofile = \"compact\"");
+    let config = file_config(&path, "max_size = \"8KiB\"\nkeep = 3\nencoding = \"ecs_compact\"");
     bench.store_frames(4, 20);
     run(bench.deliver(&config, NOW));
     let files = ["events.json", "events.json.1", "events.json.2", "events.json.3"];

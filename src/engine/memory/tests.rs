@@ -13,7 +13,7 @@ use crate::engine::detect::{Detectors, Limits, rule};
 use crate::engine::enrich::Enricher;
 use crate::engine::format::FormatSet;
 use crate::engine::parse::{Parser, Text};
-use crate::engine::render::ecs::{Agent, Ecs, Profile};
+use crate::engine::render::{Agent, Encoder, Encoding};
 use crate::engine::time::TimeReader;
 use crate::units::Timestamp;
 
@@ -82,11 +82,13 @@ fn check(format: &str, text: &str, expected: &[&str]) {
 
 fn rendered(batch: &EventBatch, out: &mut Vec<u8>) {
     let agent = Agent { version: "0".into(), id: "0".into(), name: "web1".into() };
-    let ecs = Ecs::new(Profile::Full, &agent, true);
+    let ecs = Encoder::new(Encoding::Ecs, &agent, true);
     let encoder = ecs.open(&batch.origin);
     for event in batch.events() {
-        encoder.render(&event, NOW, out);
-        out.push(b'\n');
+        for record in encoder.records(&event) {
+            encoder.render(&record, NOW, out);
+            out.push(b'\n');
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::ser::Formatter;
 
 use super::event_id::EventId;
+use super::of_alert::AlertView;
 use crate::engine::batch::Origin;
 use crate::engine::detect::{Alert, AlertState};
 use crate::escape::write_json;
@@ -22,6 +23,41 @@ use crate::escape::write_json;
 pub fn alert_json(alert: &Alert, out: &mut Vec<u8>) {
     let mut serializer = serde_json::Serializer::with_formatter(out, Shown);
     document(alert).serialize(&mut serializer).expect("memory takes every byte");
+}
+
+/// The same for a message that must be short: the lines and the advice go first, then the lists.
+pub(super) fn write(view: &AlertView<'_>, out: &mut Vec<u8>) {
+    let limits = view.limits;
+    if limits.original != 0 {
+        return alert_json(view.alert, out);
+    }
+    let mut alert = view.alert.clone();
+    alert.rule.advice.clear();
+    alert.evidence.clear();
+    if !limits.diagnostics {
+        alert.statuses.clear();
+        for list in [&mut alert.users, &mut alert.sites, &mut alert.paths] {
+            list.truncate(1);
+            list.iter_mut().for_each(|text| shorten(text, limits.path));
+        }
+        alert.addresses.truncate(1);
+        alert.group.iter_mut().for_each(|(_, value)| shorten(value, limits.path));
+        shorten(&mut alert.summary, limits.message);
+    }
+    if limits.minimal {
+        alert.users.clear();
+        alert.sites.clear();
+        alert.paths.clear();
+        alert.group.clear();
+    }
+    alert_json(&alert, out);
+}
+
+/// Cuts `text` behind its first `max` characters.
+fn shorten(text: &mut String, max: usize) {
+    if let Some((end, _)) = text.char_indices().nth(max) {
+        text.truncate(end);
+    }
 }
 
 /// Writes characters that a terminal obeys or hides as `\u` escapes: the same JSON, and safe to
@@ -230,7 +266,7 @@ fn details(alert: &Alert, first_seen: String, last_seen: String) -> Details<'_> 
     }
 }
 
-fn action(state: AlertState) -> &'static str {
+pub(super) fn action(state: AlertState) -> &'static str {
     match state {
         AlertState::Firing => "alert_firing",
         AlertState::Resolved => "alert_resolved",
@@ -247,7 +283,7 @@ fn category(rule: &str) -> &'static str {
 }
 
 /// Differs between the transitions of one alert and is the same in every replay.
-fn transition_id(alert: &Alert) -> String {
+pub(super) fn transition_id(alert: &Alert) -> String {
     let number = match alert.state {
         AlertState::Firing => 0,
         AlertState::Resolved => 1,

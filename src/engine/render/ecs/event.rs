@@ -2,42 +2,25 @@
 
 use std::borrow::Cow;
 
-use super::json::key;
-use super::limits::{TEXT, WORD};
-use super::{Scribe, limits};
-use crate::engine::batch::{
-    Action, Auth, AuthOutcome, ClientSource, Field, Kind, Level, Malformed, Module, Row, Stamp,
-};
+use super::Scribe;
+use crate::engine::batch::{Action, ClientSource, Field, Kind, Level, Malformed, Row};
 use crate::engine::redact::{self, Form};
 use crate::engine::render::event_id::push_line_hash;
+use crate::engine::render::facts::{action, dataset, is_attempt, level_of, outcome};
+use crate::engine::render::json::{key, push_text};
+use crate::engine::render::limits::{self, TEXT, WORD};
+use crate::engine::render::of_event::MESSAGE_PATH_MAX;
 use crate::units::{Period, Timestamp};
 
 /// A line from further ahead than this was written by a clock gone wrong.
 const CLOCK_SKEW_MAX: Period = Period::from_secs(600);
-
-/// Characters of the path in the summary of a request.
-const MESSAGE_PATH_MAX: usize = 200;
-
-/// How much an event matters, by which it is sorted on every wire: the level of the line, unless
-/// it is the result of a log-in.
-pub fn level_of(row: &Row) -> Level {
-    match row.auth {
-        Some(Auth { outcome: AuthOutcome::Failure, .. }) => Level::Warn,
-        Some(Auth { outcome: AuthOutcome::Success, .. }) => Level::Info,
-        _ => row.level,
-    }
-}
 
 impl Scribe<'_, '_> {
     pub(super) fn event(&mut self, created: Timestamp) {
         let row = self.row;
         let event = self.json.open(r#""event":{"#);
         self.json.raw(classes(row));
-        let action = match row.kind {
-            Kind::ParseFailure => Action::ParseFailed,
-            _ => row.action,
-        };
-        self.json.word(key!("action"), action.name());
+        self.json.word(key!("action"), action(row).name());
         if let Some(outcome) = outcome(row) {
             self.json.word(key!("outcome"), outcome);
         }
@@ -51,7 +34,8 @@ impl Scribe<'_, '_> {
         if 1 < row.count {
             self.json.number(key!("count"), u64::from(row.count));
         }
-        self.json.raw(dataset(row));
+        self.json.word(key!("dataset"), dataset(row));
+        self.json.word(key!("module"), row.module.name());
         self.json.raw(r#""id":""#);
         self.json.out.extend_from_slice(&self.encoder.id.of(self.event));
         self.json.raw(r#"","#);
@@ -80,7 +64,7 @@ impl Scribe<'_, '_> {
     fn original(&mut self) {
         let max = match self.row.kind {
             Kind::ParseFailure => self.limits.unread,
-            _ if self.encoder.ecs.keep_original => self.limits.original,
+            _ if self.encoder.encoder.keep_original => self.limits.original,
             _ => return,
         };
         if max == 0 {
@@ -91,22 +75,8 @@ impl Scribe<'_, '_> {
         }
     }
 
-    /// `event.start` and `event.end`, as far as the line tells: servers log one of the two.
     fn period(&mut self) {
-        let row = self.row;
-        if row.kind != Kind::Access || row.time_is_read {
-            return;
-        }
-        let (start, end) = match (row.stamp, row.duration_ns) {
-            (Stamp::End, Some(ns)) => {
-                (Some(Timestamp(row.time.0.saturating_sub(ns))), Some(row.time))
-            }
-            (Stamp::Start, Some(ns)) => {
-                (Some(row.time), Some(Timestamp(row.time.0.saturating_add(ns))))
-            }
-            (Stamp::End, None) => (None, Some(row.time)),
-            (Stamp::Start, None) => (Some(row.time), None),
-        };
+        let (start, end) = self.view.period();
         if let Some(start) = start {
             self.time("\"start\":\"", start);
         }
@@ -117,7 +87,7 @@ impl Scribe<'_, '_> {
 
     /// A counter stands in for the position in inputs that are no file.
     fn sequence(&mut self) {
-        if self.encoder.file.is_empty() {
+        if self.encoder.shared.is_empty() {
             self.json.number(key!("sequence"), self.row.offset);
         }
     }
@@ -192,11 +162,13 @@ impl Scribe<'_, '_> {
     fn message_word(&mut self, field: Field, max: usize) {
         let value = self.fields.value(field).unwrap_or(b"-");
         let shown = match field {
-            Field::Target if !self.encoder.ecs.show_secrets => redact::secrets(value, Form::Text),
+            Field::Target if !self.encoder.encoder.show_secrets => {
+                redact::secrets(value, Form::Text)
+            }
             _ => Cow::Borrowed(value),
         };
         // A cut here loses nothing: the field itself follows.
-        super::json::push_text(self.json.out, &shown, max);
+        push_text(self.json.out, &shown, max);
         self.json.out.push(b' ');
     }
 
@@ -234,11 +206,6 @@ impl Scribe<'_, '_> {
     }
 }
 
-/// A log-in was tried; the first leg of a Basic dialogue, which sends no name, is none.
-fn is_attempt(row: &Row) -> bool {
-    row.auth.is_some_and(|auth| auth.outcome != AuthOutcome::Challenge)
-}
-
 /// `event.kind`, `.category` and `.type`: only the pairs that ECS permits.
 fn classes(row: &Row) -> &'static str {
     match row.kind {
@@ -263,76 +230,5 @@ fn classes(row: &Row) -> &'static str {
             _ => r#""kind":"event","category":["authentication"],"type":["info"],"#,
         },
         Kind::ParseFailure => r#""kind":"pipeline_error","#,
-    }
-}
-
-/// `event.outcome`: the verdict about a log-in, else what the status says.
-fn outcome(row: &Row) -> Option<&'static str> {
-    match (row.auth, row.kind, row.status) {
-        (Some(auth), ..) => match auth.outcome {
-            AuthOutcome::Success => Some("success"),
-            AuthOutcome::Failure => Some("failure"),
-            AuthOutcome::Attempt => Some("unknown"),
-            AuthOutcome::Challenge => None,
-        },
-        (None, Kind::Access, 0) => Some("unknown"),
-        (None, Kind::Access, ..400) => Some("success"),
-        (None, Kind::Access, 400..) => Some("failure"),
-        (None, Kind::ServerError | Kind::Auth | Kind::ParseFailure, _) => None,
-    }
-}
-
-/// `event.dataset` and `.module`: the log that the line was in.
-fn dataset(row: &Row) -> &'static str {
-    // Made when compiled: each event has one.
-    macro_rules! table {
-        ($($module:ident $name:literal),+ $(,)?) => {
-            match (row.module, log_name(row)) {
-                $(
-                    (Module::$module, Log::Access) => table!(@ $name, "access"),
-                    (Module::$module, Log::Error) => table!(@ $name, "error"),
-                    (Module::$module, Log::Auth) => table!(@ $name, "auth"),
-                )+
-            }
-        };
-        (@ $module:literal, $log:literal) => {
-            concat!("\"dataset\":\"", $module, ".", $log, "\",\"module\":\"", $module, "\",")
-        };
-    }
-    table!(
-        Nginx "nginx",
-        Apache "apache",
-        Caddy "caddy",
-        Iis "iis",
-        Haproxy "haproxy",
-        Traefik "traefik",
-        Aws "aws",
-        System "system",
-        App "app",
-    )
-}
-
-enum Log {
-    Access,
-    Error,
-    Auth,
-}
-
-fn log_name(row: &Row) -> Log {
-    match row.kind {
-        Kind::Access => Log::Access,
-        Kind::ServerError => Log::Error,
-        // The sessions of an FTP server have a log of their own.
-        Kind::Auth if row.format.ends_with(":ftp") => Log::Auth,
-        // A log-in line of a web server stands in its error log.
-        Kind::Auth if !matches!(row.module, Module::System | Module::App) => Log::Error,
-        Kind::Auth => Log::Auth,
-        // What would have been in the line shows in the name of the format that refused it.
-        Kind::ParseFailure if row.format.ends_with("error") => Log::Error,
-        Kind::ParseFailure if row.format.ends_with("auth") || row.format.ends_with(":ftp") => {
-            Log::Auth
-        }
-        Kind::ParseFailure if row.module == Module::System => Log::Auth,
-        Kind::ParseFailure => Log::Access,
     }
 }

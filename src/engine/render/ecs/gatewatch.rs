@@ -1,17 +1,12 @@
 //! What ECS has no name for, and the lists of everything that an event is about: `gatewatch` and
 //! `related`.
 
-use std::net::IpAddr;
-
-use super::json::{is_decimal, key};
-use super::limits::{SHORT, TEXT, WORD};
 use super::{AddressText, Scribe};
-use crate::engine::address::{parse_ip, split_port};
 use crate::engine::batch::{AuthOutcome, ClientSource, Field, Kind};
 use crate::engine::enrich::crawler;
-
-/// Hops of a forwarding header that are written.
-const HOPS_MAX: usize = 32;
+use crate::engine::render::facts::{HOPS_MAX, address_in, hops};
+use crate::engine::render::json::{is_decimal, key};
+use crate::engine::render::limits::{SHORT, TEXT, WORD};
 
 /// Columns behind the known ones that are written.
 const TRAILING_MAX: usize = 16;
@@ -262,42 +257,5 @@ impl Scribe<'_, '_> {
             self.json.word("", name);
         }
         self.json.close(list, b']');
-    }
-}
-
-/// The entries of a forwarding header from left to right.
-fn hops(header: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let entries = header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    entries.filter(|entry| !entry.is_empty()).take(HOPS_MAX)
-}
-
-/// The address in one entry of a forwarding header or in the name of a peer: with or without a
-/// port, brackets, quotes, or `for=` before it.
-pub(super) fn address_in(entry: &[u8]) -> Option<IpAddr> {
-    let node = entry.split(|byte| *byte == b';').find_map(|pair| {
-        let (name, value) = pair.trim_ascii().split_at_checked(4)?;
-        name.eq_ignore_ascii_case(b"for=").then_some(value)
-    });
-    let node = node.unwrap_or(entry);
-    let node = node.strip_prefix(b"\"").unwrap_or(node);
-    let node = node.strip_suffix(b"\"").unwrap_or(node);
-    parse_ip(node).or_else(|| parse_ip(split_port(node).0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_found_in_every_way_a_proxy_writes_it() {
-        for text in ["192.0.2.7", "192.0.2.7:80", "\"192.0.2.7\"", "::ffff:192.0.2.7"] {
-            assert_eq!("192.0.2.7".parse().ok(), address_in(text.as_bytes()), "{text}");
-        }
-        for text in ["2001:db8::1", "[2001:db8::1]:80", "proto=http; For=\"[2001:db8::1]:4711\""] {
-            assert_eq!("2001:db8::1".parse().ok(), address_in(text.as_bytes()), "{text}");
-        }
-        for text in ["unknown", "_hidden", "", "for=", "unix:"] {
-            assert_eq!(None, address_in(text.as_bytes()), "{text}");
-        }
     }
 }

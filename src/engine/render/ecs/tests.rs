@@ -6,10 +6,12 @@ mod samples;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use self::samples::*;
@@ -19,6 +21,7 @@ use crate::engine::batch::{
     Level, Malformed, Module, Reason, Stamp, Writer,
 };
 use crate::engine::render::event_id::fingerprint;
+use crate::engine::render::{Encoder, Encoding, Shrink};
 
 const CREATED: Timestamp = Timestamp::from_ms(1_795_160_801_120);
 const TIME: Timestamp = Timestamp::from_ms(1_795_160_801_000);
@@ -51,9 +54,9 @@ fn batch(line: &[u8], fill: impl Fn(&[u8], &mut Writer<'_>)) -> EventBatch {
     batch
 }
 
-fn render(profile: Profile, batch: &EventBatch) -> String {
+fn render(encoding: Encoding, batch: &EventBatch) -> String {
     let mut out = b"before ".to_vec();
-    Ecs::new(profile, &agent(), false).render(&batch.event(0), CREATED, &mut out);
+    Encoder::new(encoding, &agent(), false).render(&batch.event(0), CREATED, &mut out);
     let text = String::from_utf8(out).expect("UTF-8");
     text.strip_prefix("before ").expect("what was there stays").to_owned()
 }
@@ -72,7 +75,7 @@ fn golden(name: &str) -> PathBuf {
 fn events_are_written_as_the_golden_files_show() {
     for (name, build) in CASES {
         let batch = build();
-        let actual = [Profile::Full, Profile::Compact].map(|profile| render(profile, &batch));
+        let actual = [Encoding::Ecs, Encoding::EcsCompact].map(|encoding| render(encoding, &batch));
         let actual = format!("{}\n{}\n", actual[0], actual[1]);
         let path = golden(&format!("{name}.ndjson"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -87,10 +90,10 @@ fn events_are_written_as_the_golden_files_show() {
 fn every_name_is_in_the_list_and_every_name_of_the_list_is_written() {
     let mut written = BTreeSet::new();
     for (_, build) in CASES {
-        let text = render(Profile::Full, &build());
+        let text = render(Encoding::Ecs, &build());
         written.extend(names(&text));
         let mut kept = Vec::new();
-        Ecs::new(Profile::Full, &agent(), true).render(&build().event(0), CREATED, &mut kept);
+        Encoder::new(Encoding::Ecs, &agent(), true).render(&build().event(0), CREATED, &mut kept);
         written.extend(names(&String::from_utf8(kept).expect("UTF-8")));
     }
     let list = std::fs::read_to_string(golden("names.txt")).expect("the list of names");
@@ -105,7 +108,11 @@ fn every_name_is_in_the_list_and_every_name_of_the_list_is_written() {
 #[test]
 fn the_raw_line_is_kept_where_the_operator_wants_it() {
     let mut out = Vec::new();
-    Ecs::new(Profile::Compact, &agent(), true).render(&failed_login().event(0), CREATED, &mut out);
+    Encoder::new(Encoding::EcsCompact, &agent(), true).render(
+        &failed_login().event(0),
+        CREATED,
+        &mut out,
+    );
     let event: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
     assert_eq!(event["event"]["original"].as_str().map(str::as_bytes), Some(ACCESS_LINE));
 }
@@ -121,7 +128,7 @@ fn secrets_in_queries_are_written_only_where_the_operator_wants_them() {
     });
     let render = |show| {
         let mut out = Vec::new();
-        let ecs = Ecs::new(Profile::Full, &agent(), true).showing_secrets(show);
+        let ecs = Encoder::new(Encoding::Ecs, &agent(), true).showing_secrets(show);
         ecs.render(&batch.event(0), CREATED, &mut out);
         String::from_utf8(out).expect("UTF-8")
     };
@@ -141,12 +148,15 @@ fn each_step_of_shrinking_gives_a_smaller_event_that_says_what_it_lacks() {
         }
         writer.row.client = "192.0.2.9".parse().ok();
     });
-    let ecs = Ecs::new(Profile::Full, &agent(), true);
+    let ecs = Encoder::new(Encoding::Ecs, &agent(), true);
     let mut last = usize::MAX;
     let mut step = Some(Shrink::NONE);
     while let Some(shrink) = step {
         let mut out = Vec::new();
-        ecs.open(&batch.origin).render_shrunk(&batch.event(0), CREATED, shrink, &mut out);
+        let encoder = ecs.open(&batch.origin);
+        for record in encoder.records(&batch.event(0)) {
+            encoder.render_shrunk(&record, CREATED, shrink, &mut out);
+        }
         let event: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         assert!(out.len() < last, "{shrink:?}");
         assert!(event["gatewatch"]["truncated"].is_array(), "{shrink:?}");
@@ -328,14 +338,16 @@ proptest! {
             fill_row(&mut writer.row, &choices);
         });
         let list = std::fs::read_to_string(golden("names.txt")).expect("the list of names");
-        for profile in [Profile::Full, Profile::Compact] {
-            let ecs = Ecs::new(profile, &agent(), true);
+        for encoding in [Encoding::Ecs, Encoding::EcsCompact] {
+            let ecs = Encoder::new(encoding, &agent(), true);
             let mut step = Some(Shrink::NONE);
             let mut length = 0;
             while let Some(shrink) = step {
                 let mut out = Vec::new();
                 let encoder = ecs.open(&batch.origin);
-                encoder.render_shrunk(&batch.event(0), CREATED, shrink, &mut out);
+                for record in encoder.records(&batch.event(0)) {
+                    encoder.render_shrunk(&record, CREATED, shrink, &mut out);
+                }
                 let text = String::from_utf8(out).expect("UTF-8");
                 prop_assert!(!text.bytes().any(|byte| byte < 0x20 || byte == 0x7f));
                 for name in names(&text) {
@@ -355,7 +367,7 @@ proptest! {
             writer.set(Field::User, user.as_bytes());
             writer.set(Field::UserAgent, agent_text.as_bytes());
         });
-        let text = render(Profile::Full, &batch);
+        let text = render(Encoding::Ecs, &batch);
         let event: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let read = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         prop_assert_eq!(path, read(&event["url"]["path"]));

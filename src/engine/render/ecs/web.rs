@@ -1,12 +1,11 @@
 //! Who asked whom for what: `source`, `destination`, `network`, `http`, `url`, `user_agent`, `tls`.
 
 use super::Scribe;
-use super::json::{is_decimal, key};
-use super::limits::{SHORT, TEXT, TOKEN, WORD};
 use crate::engine::batch::{ClientSource, Field, Kind};
 use crate::engine::redact::Form;
-
-const PORT_MAX: u64 = 65_535;
+use crate::engine::render::facts::{PORT_MAX, address_in};
+use crate::engine::render::json::{is_decimal, key};
+use crate::engine::render::limits::{SHORT, TEXT, TOKEN, WORD};
 
 impl Scribe<'_, '_> {
     pub(super) fn source(&mut self) {
@@ -70,7 +69,7 @@ impl Scribe<'_, '_> {
         let destination = self.json.open(r#""destination":{"#);
         self.field(key!("domain"), "destination.domain", Field::Domain, WORD);
         if let Some(ip) = self.fields.value(Field::DestinationIp)
-            && super::gatewatch::address_in(ip).is_some()
+            && address_in(ip).is_some()
         {
             self.json.text(key!("ip"), "destination.ip", ip, SHORT);
         }
