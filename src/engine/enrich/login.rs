@@ -6,8 +6,9 @@
 //! own, which come first.
 //!
 //! Invariant: a request that shows a name is no log-in here: that the first one of a checked user is
-//! one takes the lines before it ([`Memory`](crate::engine::memory::Memory)). nginx logs whatever name a client sends,
-//! also where none was asked for; only a path known to be protected makes it evidence.
+//! one takes the lines before it ([`Memory`](crate::engine::memory::Memory)). nginx logs whatever
+//! name a client sends, also where none was asked for; only a path known to be protected makes it
+//! evidence.
 
 use super::logins::{LoginPage, Logins};
 use crate::engine::batch::{

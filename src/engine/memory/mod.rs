@@ -2,9 +2,9 @@
 //!
 //! A fold over the lines of all logs in the order in which they are read: [`Memory::complete`] runs
 //! on each batch after its parser. It gives sshd's lines the client of their connection
-//! (`session`), joins records that span lines (`record`), counts a refused log-in once that two
-//! logs tell of (`login`), and tells the first request of a user as a log-in (`visit`). It never
-//! looks ahead.
+//! (`session`), joins records that span lines (`record`), marks those that nobody of the server seems
+//! to have written (`process`), counts a refused log-in once that two logs tell of (`login`), and
+//! tells the first request of a user as a log-in (`visit`). It never looks ahead.
 //!
 //! What a batch was read with is handed out as [`Carried`] and stored beside its lines, so that
 //! whoever reads them again, without those before, sees the same events.
@@ -12,6 +12,7 @@
 //! Invariant: the events of a log do not depend on how it is cut into batches.
 
 mod login;
+mod process;
 mod recent;
 mod record;
 mod session;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::EventBatch;
 use super::enrich::Logins;
+use super::format::NGINX_ERROR;
 use crate::units::{Period, Timestamp};
 use recent::Recent;
 
@@ -35,6 +37,7 @@ pub struct Memory {
     records: Recent<record::Record>,
     logins: Recent<login::Waiting>,
     visits: Recent<Timestamp>,
+    processes: Recent<process::Processes>,
 }
 
 impl Default for Memory {
@@ -56,6 +59,8 @@ pub struct Carried {
     logins: Entries<login::Waiting>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     visits: Entries<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    processes: Entries<process::Processes>,
 }
 
 type Entries<V> = Vec<(text::Key, V)>;
@@ -66,6 +71,7 @@ impl Carried {
             && self.records.is_empty()
             && self.logins.is_empty()
             && self.visits.is_empty()
+            && self.processes.is_empty()
     }
 
     /// As it is stored: nothing for nothing.
@@ -95,6 +101,7 @@ impl Memory {
             records: Recent::default(),
             logins: Recent::default(),
             visits: Recent::default(),
+            processes: Recent::default(),
         }
     }
 
@@ -114,13 +121,20 @@ impl Memory {
         self.records.begin();
         self.logins.begin();
         self.visits.begin();
+        self.processes.begin();
         let joins = record::concerns(own);
         let file = [&batch.origin.fingerprint[..], end_of(&batch.origin.source)].concat();
         let mut open = if joins { self.records.get(&file).cloned() } else { None };
+        let writers = [end_of(&batch.origin.source), end_of(&batch.origin.path)].join(&0);
+        let mut processes =
+            (own == NGINX_ERROR).then(|| self.processes.get(&writers).cloned().unwrap_or_default());
         for index in 0..batch.len() {
             if joins {
                 // Whatever else a line of such a log looks like, it is text of somebody else.
                 record::complete(&mut open, batch, index, own);
+                if let Some(processes) = &mut processes {
+                    processes.complete(batch, index);
+                }
                 continue;
             }
             if session::concerns(&batch.event(index)) {
@@ -137,11 +151,15 @@ impl Memory {
             Some(record) => self.records.insert(&file, record),
             None => self.records.remove(&file),
         }
+        if let Some(processes) = processes {
+            self.processes.insert(&writers, processes);
+        }
         Carried {
             sessions: named(self.sessions.take_used()),
             records: named(self.records.take_used()),
             logins: named(self.logins.take_used()),
             visits: named(self.visits.take_used()),
+            processes: named(self.processes.take_used()),
         }
     }
 
@@ -158,6 +176,9 @@ impl Memory {
         }
         for (text::Key(key), value) in carried.visits {
             self.visits.insert(&key, value);
+        }
+        for (text::Key(key), value) in carried.processes {
+            self.processes.insert(&key, value);
         }
     }
 }

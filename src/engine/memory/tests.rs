@@ -187,6 +187,66 @@ fn a_log_in_forged_into_a_raw_log_is_none() {
     }
 }
 
+/// A line of nginx's process `pid`, `seconds` after 07:00.
+fn missing_file(pid: u32, seconds: u32) -> String {
+    format!(
+        "2026/11/20 07:{:02}:{:02} [error] {pid}#{pid}: *1 open() \"/srv/www/x\" failed (2: No such file or directory), client: 192.0.2.9, server: t.example, request: \"GET /x HTTP/1.1\", host: \"t.example\"\n",
+        seconds / 60,
+        seconds % 60
+    )
+}
+
+/// The numbers of the lines that nobody seems to have written.
+fn forged(text: &str) -> Vec<usize> {
+    let batch = read("nginx_error", text);
+    let marked = batch.events().enumerate().filter(|(_, event)| event.row().suspect_forged);
+    marked.map(|(number, _)| number).collect()
+}
+
+#[test]
+fn lines_of_processes_that_nobody_knows_are_marked() {
+    let known: String = (0..20).map(|second| missing_file(14006, second)).collect();
+    let torn = FORGED.replace("08:0", "07:0");
+    assert!(forged(&torn).is_empty(), "nobody is known");
+    assert_eq!(vec![21, 22], forged(&(known.clone() + &torn)));
+    // However often it is sent, and also where the forged lines are many.
+    let often = (0..40).map(|_| &torn[..]).collect::<String>();
+    let expected: Vec<usize> = (0..40).flat_map(|at| [21 + 3 * at, 22 + 3 * at]).collect();
+    assert_eq!(expected, forged(&(known.clone() + &often)));
+    // A new process is known after a record's length.
+    let other: String = (20..60).map(|second| missing_file(15000, second)).collect();
+    let marked = forged(&(known + &other));
+    assert_eq!((20..20 + marked.len()).collect::<Vec<_>>(), marked);
+    assert!((2..16).contains(&marked.len()), "{marked:?}");
+}
+
+#[test]
+fn a_time_that_runs_backwards_is_marked() {
+    let text = [missing_file(1, 60), missing_file(1, 55), missing_file(1, 49), missing_file(1, 61)];
+    assert_eq!(vec![2], forged(&text.concat()));
+    let ahead = [missing_file(1, 60), missing_file(1, 3000), missing_file(1, 61)];
+    assert_eq!(vec![2], forged(&(ahead.concat() + &missing_file(1, 62))));
+}
+
+#[test]
+fn processes_are_remembered_from_block_to_block_and_not_without_end() {
+    let mut memory = Memory::default();
+    let known: String = (0..20).map(|second| missing_file(14006, second)).collect();
+    Log::new("test", "nginx_error").read(&mut memory, &known);
+    let (batch, carried) = Log::new("test", "nginx_error").read(&mut memory, &missing_file(7, 30));
+    assert!(batch.event(0).row().suspect_forged);
+    let mut again = Memory::default();
+    again.recall(Carried::from_text(&carried.to_text()));
+    let (batch, _) = Log::new("test", "nginx_error").read(&mut again, &missing_file(7, 30));
+    assert!(batch.event(0).row().suspect_forged);
+    for pid in 0..500 {
+        let lines: String = (0..20).map(|_| missing_file(pid, 60)).collect();
+        Log::new("test", "nginx_error").read(&mut memory, &lines);
+    }
+    let (_, carried) = Log::new("test", "nginx_error").read(&mut memory, &missing_file(499, 60));
+    assert!(carried.to_text().len() < 4096, "{}", carried.to_text().len());
+}
+
 #[test]
 fn a_record_takes_in_no_more_than_nginx_writes() {
     let start = r#"2026/11/20 07:47:21 [error] 1#1: *40 open() "/srv/www/x"#;
