@@ -663,6 +663,34 @@ fn a_connection_is_known_in_the_blocks_behind_its_first_line() {
 }
 
 #[test]
+fn a_visit_goes_on_in_the_blocks_behind_its_first_line() {
+    // 40 members come again every 4 s, for two hours; one block is a good hour.
+    let at = |second: usize| {
+        format!("{:02}:{:02}:{:02}", 7 + second / 3600, second / 60 % 60, second % 60)
+    };
+    let log: String = (0..7_200)
+        .map(|second| {
+            let member = second % 4 * 10 + second / 4 % 10;
+            let time = at(second);
+            format!(
+                "192.0.2.{member} - member{member} [20/Nov/2026:{time} +0000] \"GET /{second} HTTP/1.1\" 200 5\n"
+            )
+        })
+        .collect();
+    let folder = Folder::new().with("a.log", &log);
+    for threads in ["1", "4"] {
+        let parsed = Gatewatch::new(&["parse", "--protected", "/", "--threads", threads])
+            .file(folder.path("a.log"))
+            .run();
+        let log_ins =
+            parsed.objects().into_iter().filter(|event| event["event"]["action"] == "login");
+        let paths: Vec<String> = log_ins.map(|event| event["url"]["path"].to_string()).collect();
+        let expected: Vec<String> = (0..40).map(|second| format!("\"/{second}\"")).collect();
+        assert_eq!(expected, paths, "{threads} threads");
+    }
+}
+
+#[test]
 fn columns_named_in_a_file_hold_for_the_blocks_behind_them() {
     // Several blocks below each list of columns, which are parsed by whoever is free.
     let mut log = String::new();

@@ -44,6 +44,7 @@ struct Setting {
     definition: String,
     zone: String,
     trusted_proxies: Vec<String>,
+    protected: Vec<String>,
     keep_empty: bool,
     /// The source had to cut the last line.
     truncated_last: bool,
@@ -55,6 +56,7 @@ impl Setting {
             definition: format.to_owned(),
             zone: "UTC".to_owned(),
             trusted_proxies: Vec::new(),
+            protected: Vec::new(),
             keep_empty: false,
             truncated_last: false,
         }
@@ -70,6 +72,9 @@ impl Setting {
                 "--timezone" => self.zone = value.to_owned(),
                 "--trusted-proxies" => {
                     self.trusted_proxies = value.split(',').map(str::to_owned).collect();
+                }
+                "--protected" => {
+                    self.protected = value.split(',').map(str::to_owned).collect();
                 }
                 "--keep-empty" => self.keep_empty = true,
                 "--truncated-last" => self.truncated_last = true,
@@ -90,6 +95,7 @@ impl Setting {
         let proxies =
             self.trusted_proxies.iter().map(|net| net.parse::<ipnet::IpNet>().expect("a network"));
         enricher.trusted_proxies.extend(proxies);
+        enricher.logins.protected.clone_from(&self.protected);
         let mut parser = Parser::new(formats, times, Arc::new(enricher));
         parser.keep_empty = self.keep_empty;
         parser

@@ -132,7 +132,7 @@ where
         let (answers, results) = sync_channel::<Done<T>>(plan.workers * IN_FLIGHT);
         let queue = Arc::new(Mutex::new(queue));
         let spare = Arc::new(Mutex::new(Vec::<EventBatch>::new()));
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(Turns::new(&enricher.logins));
         let mut workers = Vec::new();
         for _ in 0..plan.workers {
             let (queue, answers) = (Arc::clone(&queue), answers.clone());

@@ -10,16 +10,17 @@ use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::engine::batch::EventBatch;
+use crate::engine::enrich::Logins;
 use crate::engine::memory::Memory;
 
 /// Whose turn it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Turns {
     state: Mutex<State>,
     moved: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     memory: Memory,
     /// Number of the block whose turn it is.
@@ -38,6 +39,12 @@ impl State {
 }
 
 impl Turns {
+    /// Nobody has had a turn; log-ins are told as `logins` says.
+    pub(super) fn new(logins: &Logins) -> Self {
+        let state = State { memory: Memory::new(logins), next: 0, passed: BTreeSet::new() };
+        Self { state: Mutex::new(state), moved: Condvar::new() }
+    }
+
     /// Completes the events of block `number`, read from a log of the format `own`. Each block
     /// comes here once.
     pub(super) fn complete(&self, number: u64, batch: &mut EventBatch, own: &'static str) {

@@ -33,9 +33,15 @@ impl Decoder {
         Self { enricher, parsers: HashMap::new() }
     }
 
+    /// A memory of no lines.
+    pub(super) fn memory(&self) -> Memory {
+        Memory::new(&self.enricher.logins)
+    }
+
     /// Fills `batch` with the events of a stored `frame`, as they were first read.
     pub(super) fn decode(&mut self, frame: &Frame, batch: &mut EventBatch) {
-        self.replay(frame, frame.bytes.clone(), batch, &mut Memory::default());
+        let mut memory = self.memory();
+        self.replay(frame, frame.bytes.clone(), batch, &mut memory);
     }
 
     /// The same with the text given apart, for a reader that goes on behind the frame: `memory`

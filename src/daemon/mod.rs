@@ -484,7 +484,7 @@ impl Run {
         let settings = &shared.config.store;
         let now = shared.clock.now();
         let detectors = self.pipeline.detectors();
-        let keep_from = detectors.now().minus(detectors.window_max());
+        let keep_from = detectors.now().minus(rebuild::reach(&shared.config, detectors));
         let (tracked, evicted) = detectors.keys();
         shared.metrics.set_rule_keys("all", tracked, evicted);
         let trim =

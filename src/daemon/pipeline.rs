@@ -16,7 +16,7 @@ use super::decode::Decoder;
 use super::hours::Hours;
 use super::intake::{Intakes, is_received};
 use super::journal::{Journal, is_journal};
-use super::rebuild::rebuild;
+use super::rebuild::{reach, rebuild};
 use super::source_format::SourceFormat;
 use super::stdin::{self, Stdin};
 use crate::config::Config;
@@ -135,7 +135,8 @@ impl Pipeline {
         let reader = StoreReader::open(&config.store.path)?;
         let open = reader.open_alerts()?;
         detectors.restore(open.clone());
-        let memory = rebuild(&reader, &mut decoder, &mut detectors)?;
+        let reach = reach(config, &detectors);
+        let memory = rebuild(&reader, &mut decoder, &mut detectors, reach)?;
         detectors.forget_all_but(&open);
         let formats = followed.iter().map(|source| SourceFormat::new(source, &host)).collect();
         let pipeline = Self {

@@ -1,24 +1,32 @@
-//! What a start learns from the lines of the longest window: the state of rules and of the memory.
+//! What a start learns from the lines that rules and the memory look back at.
 
 use super::decode::Decoder;
+use crate::config::Config;
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::Detectors;
 use crate::engine::memory::Memory;
 use crate::store::{Seq, StoreError, StoreReader};
+use crate::units::Period;
 
-/// Sees the lines of the longest window again, without raising anything; answers what they leave
+/// How far back rules and the memory look: lines stay in the store as long.
+pub(super) fn reach(config: &Config, detectors: &Detectors) -> Period {
+    detectors.window_max().max(config.logins.session_gap)
+}
+
+/// Sees the lines of the time `reach` again, without raising anything; answers what they leave
 /// to be remembered.
 pub(super) fn rebuild(
     reader: &StoreReader,
     decoder: &mut Decoder,
     detectors: &mut Detectors,
+    reach: Period,
 ) -> Result<Memory, StoreError> {
-    let mut memory = Memory::default();
+    let mut memory = decoder.memory();
     let last = reader.last_seq()?;
     let Some(newest) = reader.frame_after(Seq(last.0.saturating_sub(1)))? else {
         return Ok(memory);
     };
-    let since = newest.last_time.minus(detectors.window_max());
+    let since = newest.last_time.minus(reach);
     let mut batch = EventBatch::default();
     let mut muted = Vec::new();
     let mut last_seen = Seq(0);

@@ -121,6 +121,8 @@ pub struct Row {
     pub malformed: Option<Malformed>,
     /// The user name was sent and is empty (Apache prints `""`).
     pub empty_user: bool,
+    /// A client may have written the line, to pass for one of the server.
+    pub suspect_forged: bool,
     /// How many times it happened: syslog says "message repeated", PAM "2 more failures".
     pub count: u32,
     spans: [Span; HOT],
@@ -151,6 +153,7 @@ impl Default for Row {
             grade: None,
             malformed: None,
             empty_user: false,
+            suspect_forged: false,
             count: 1,
             spans: [Span::ABSENT; HOT],
             rare: (0, 0),

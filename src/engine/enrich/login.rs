@@ -5,71 +5,16 @@
 //! failure. Pages of known applications are rows of [`PROFILES`]; the operator adds pages of their
 //! own, which come first.
 //!
-//! Invariant: a request that shows a name is no log-in. nginx logs whatever name a client sends,
-//! also where none was asked for; only a path known to be protected makes it evidence.
+//! Invariant: a request that shows a name is no log-in here: that the first one of a checked user is
+//! one takes the lines before it ([`Memory`](crate::engine::memory::Memory)). nginx logs whatever
+//! name a client sends, also where none was asked for; only a path known to be protected makes it
+//! evidence.
 
-use serde::Deserialize;
-
+use super::logins::{LoginPage, Logins};
 use crate::engine::batch::{
     Action, Auth, AuthMethod, AuthOutcome, Confidence, Field, Grade, Module, Reason, Writer,
 };
 use crate::engine::text::parse_u64;
-
-/// `[logins]`: how log-ins of these sites are told.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub struct Logins {
-    /// Paths that ask for a name and a password (nginx `auth_basic`), such as `/members/`: a name
-    /// with an answer below 400 there was let in. An entry holds for what lies below it.
-    pub protected: Vec<String>,
-    /// Applications whose log-in page is told by their name only, because others use the same
-    /// path: `gitea`, `grafana`, `laravel`, `nextcloud`.
-    pub apps: Vec<String>,
-    /// Pages that the table does not know.
-    pub pages: Vec<LoginPage>,
-}
-
-/// `[[logins.pages]]`: a page to which names and passwords are sent.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct LoginPage {
-    /// The site, as in the events; any if it is left out.
-    #[serde(default)]
-    pub site: Option<String>,
-    /// The path, without its query.
-    pub path: String,
-    /// The method of the request.
-    #[serde(default = "post")]
-    pub method: String,
-    /// Statuses that mean refused.
-    pub failure: Vec<u16>,
-    /// Statuses that mean let in.
-    #[serde(default)]
-    pub success: Vec<u16>,
-}
-
-fn post() -> String {
-    "POST".to_owned()
-}
-
-impl Logins {
-    /// What is wrong with the settings: the key and the reason.
-    pub fn complaint(&self) -> Option<(&'static str, String)> {
-        let known = || PROFILES.iter().filter(|profile| profile.named).map(|profile| profile.app);
-        if let Some(app) = self.apps.iter().find(|app| !known().any(|name| name == *app)) {
-            let known: Vec<&str> = known().collect();
-            return Some(("apps", format!("`{app}` is none of {}", known.join(", "))));
-        }
-        let relative = |path: &&String| !path.starts_with('/');
-        if let Some(path) = self.protected.iter().find(relative) {
-            return Some(("protected", format!("`{path}` does not begin with `/`")));
-        }
-        if let Some(path) = self.pages.iter().map(|page| &page.path).find(relative) {
-            return Some(("pages", format!("the path `{path}` does not begin with `/`")));
-        }
-        None
-    }
-}
 
 /// An application whose log-in page answers in a known way. The first row that fits decides.
 struct Profile {
@@ -313,6 +258,11 @@ const LOGOUTS: &[&[u8]] = &[
 
 /// Longest of [`LOGOUTS`] with an extension and a slash behind it: `deconnexion.aspx/`.
 const LOGOUT_BYTES_MAX: usize = 17;
+
+/// Applications that are told by their name only.
+pub(super) fn named_apps() -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().filter(|profile| profile.named).map(|profile| profile.app)
+}
 
 /// What was asked for, as applications understand it: percent-decoded, lower-cased, without
 /// repeated slashes and the one at the end.
@@ -614,6 +564,7 @@ mod tests {
                 failure: vec![418],
                 success: vec![204],
             }],
+            ..Logins::default()
         }
     }
 
@@ -742,14 +693,5 @@ mod tests {
         for module in [Module::Apache, Module::Caddy, Module::Iis] {
             assert_eq!("- - - A", judged(module, "GET / 200 alice"));
         }
-    }
-
-    #[test]
-    fn settings_that_mean_nothing_are_named() {
-        assert_eq!(None, logins().complaint());
-        let wrong = Logins { apps: vec!["grafan".to_owned()], ..Logins::default() };
-        assert_eq!(Some("apps"), wrong.complaint().map(|(key, _)| key));
-        let wrong = Logins { protected: vec!["members".to_owned()], ..Logins::default() };
-        assert_eq!(Some("protected"), wrong.complaint().map(|(key, _)| key));
     }
 }

@@ -7,6 +7,7 @@
 mod agent;
 mod client;
 mod login;
+mod logins;
 mod networks;
 mod place;
 
@@ -18,7 +19,7 @@ use super::batch::{
     Action, AuthOutcome, ClientSource, Confidence, Field, Grade, Kind, Level, Malformed, Writer,
 };
 pub use agent::Agents;
-pub use login::{LoginPage, Logins};
+pub use logins::{LoginPage, Logins};
 pub use networks::{Proxies, Standing, UnknownProxies, crawler};
 pub use place::{Edition, NoDatabase, Places};
 

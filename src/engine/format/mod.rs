@@ -6,6 +6,7 @@
 
 mod apache;
 mod apache_error;
+mod appserver;
 mod auth;
 mod aws;
 mod capture;
@@ -234,6 +235,26 @@ pub const FORMATS: &[FormatEntry] = &[
         name: "squid",
         help: "Squid's own access log",
         build: || Ok(Format::Fixed(&squid::FORMAT)),
+    },
+    FormatEntry {
+        name: "uwsgi",
+        help: "uWSGI's request log",
+        build: || Ok(Format::Fixed(&appserver::UWSGI)),
+    },
+    FormatEntry {
+        name: "django",
+        help: "Django's runserver",
+        build: || Ok(Format::Fixed(&appserver::DJANGO)),
+    },
+    FormatEntry {
+        name: "gin",
+        help: "Gin's request log",
+        build: || Ok(Format::Fixed(&appserver::GIN)),
+    },
+    FormatEntry {
+        name: "rails",
+        help: "Rails: where each request started",
+        build: || Ok(Format::Fixed(&appserver::RAILS)),
     },
     FormatEntry {
         name: "alb",

@@ -3,13 +3,13 @@
 //! It also tells which of its entries a batch was read with: a frame that is read again later, by
 //! somebody who has not seen the lines before it, needs these and no others.
 //!
-//! Invariant: more keys fit than a block has lines, so nothing that a batch has asked for is let
-//! go within the same batch.
+//! Invariant: nothing that a batch has asked for is let go within the same batch, so a batch that is
+//! read again with what it was read with finds the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Keys of one kind. A block of 1 MiB has fewer lines that could name one.
+/// Keys of one kind that outlive a batch. Within one there may be as many more as it has lines.
 pub(super) const KEYS_MAX: usize = 32_768;
 
 /// Longest key; what would have a longer one is not remembered.
@@ -50,6 +50,17 @@ impl<V: Clone> Recent<V> {
     /// A new batch begins.
     pub(super) fn begin(&mut self) {
         self.batch += 1;
+        self.shrink();
+    }
+
+    /// Lets go of what is too much, but of nothing that this batch has asked for.
+    fn shrink(&mut self) {
+        while KEYS_MAX < self.entries.len()
+            && let Some(oldest) = self.order.first_entry()
+            && self.entries.get(oldest.get()).is_none_or(|entry| entry.batch != self.batch)
+        {
+            self.entries.remove(&oldest.remove());
+        }
     }
 
     /// What the batch was read with.
@@ -90,11 +101,7 @@ impl<V: Clone> Recent<V> {
             self.order.remove(&before.asked);
         }
         self.order.insert(self.clock, name);
-        if KEYS_MAX < self.entries.len()
-            && let Some((_, oldest)) = self.order.pop_first()
-        {
-            self.entries.remove(&oldest);
-        }
+        self.shrink();
     }
 }
 
@@ -108,12 +115,27 @@ mod tests {
         for key in 0..KEYS_MAX as u32 {
             recent.insert(&key.to_le_bytes(), key);
         }
+        recent.begin();
         assert!(recent.get(&0u32.to_le_bytes()).is_some());
         recent.insert(b"new", 7);
         assert_eq!(Some(&mut 0), recent.get(&0u32.to_le_bytes()));
         assert_eq!(None, recent.get(&1u32.to_le_bytes()));
         assert_eq!(KEYS_MAX, recent.entries.len());
         assert_eq!(KEYS_MAX, recent.order.len());
+    }
+
+    #[test]
+    fn nothing_of_the_same_batch_goes_before_its_end() {
+        let mut recent = Recent::default();
+        recent.begin();
+        for key in 0..KEYS_MAX as u32 + 9 {
+            recent.insert(&key.to_le_bytes(), key);
+        }
+        assert_eq!(Some(&mut 0), recent.get(&0u32.to_le_bytes()));
+        recent.begin();
+        assert_eq!(KEYS_MAX, recent.entries.len());
+        assert_eq!(None, recent.get(&1u32.to_le_bytes()));
+        assert_eq!(Some(&mut 0), recent.get(&0u32.to_le_bytes()));
     }
 
     #[test]

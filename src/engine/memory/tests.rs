@@ -10,12 +10,12 @@ use proptest::prelude::*;
 use super::{Carried, Memory};
 use crate::engine::batch::{AuthOutcome, Event, EventBatch, Field, Grade, Origin, Reason};
 use crate::engine::detect::{Detectors, Limits, rule};
-use crate::engine::enrich::Enricher;
+use crate::engine::enrich::{Enricher, Logins};
 use crate::engine::format::FormatSet;
 use crate::engine::parse::{Parser, Text};
 use crate::engine::render::{Agent, Encoder, Encoding};
 use crate::engine::time::TimeReader;
-use crate::units::Timestamp;
+use crate::units::{Period, Timestamp};
 
 /// 2026-11-20T12:00:00Z.
 const NOW: Timestamp = Timestamp::from_secs(1_795_176_000);
@@ -187,6 +187,66 @@ fn a_log_in_forged_into_a_raw_log_is_none() {
         let refused = batch.event(2).row().auth.expect("a log-in");
         assert_eq!((AuthOutcome::Failure, false), (refused.outcome, refused.counted), "{format}");
     }
+}
+
+/// A line of nginx's process `pid`, `seconds` after 07:00.
+fn missing_file(pid: u32, seconds: u32) -> String {
+    format!(
+        "2026/11/20 07:{:02}:{:02} [error] {pid}#{pid}: *1 open() \"/srv/www/x\" failed (2: No such file or directory), client: 192.0.2.9, server: t.example, request: \"GET /x HTTP/1.1\", host: \"t.example\"\n",
+        seconds / 60,
+        seconds % 60
+    )
+}
+
+/// The numbers of the lines that nobody seems to have written.
+fn forged(text: &str) -> Vec<usize> {
+    let batch = read("nginx_error", text);
+    let marked = batch.events().enumerate().filter(|(_, event)| event.row().suspect_forged);
+    marked.map(|(number, _)| number).collect()
+}
+
+#[test]
+fn lines_of_processes_that_nobody_knows_are_marked() {
+    let known: String = (0..20).map(|second| missing_file(14006, second)).collect();
+    let torn = FORGED.replace("08:0", "07:0");
+    assert!(forged(&torn).is_empty(), "nobody is known");
+    assert_eq!(vec![21, 22], forged(&(known.clone() + &torn)));
+    // However often it is sent, and also where the forged lines are many.
+    let often = (0..40).map(|_| &torn[..]).collect::<String>();
+    let expected: Vec<usize> = (0..40).flat_map(|at| [21 + 3 * at, 22 + 3 * at]).collect();
+    assert_eq!(expected, forged(&(known.clone() + &often)));
+    // A new process is known after a record's length.
+    let other: String = (20..60).map(|second| missing_file(15000, second)).collect();
+    let marked = forged(&(known + &other));
+    assert_eq!((20..20 + marked.len()).collect::<Vec<_>>(), marked);
+    assert!((2..16).contains(&marked.len()), "{marked:?}");
+}
+
+#[test]
+fn a_time_that_runs_backwards_is_marked() {
+    let text = [missing_file(1, 60), missing_file(1, 55), missing_file(1, 49), missing_file(1, 61)];
+    assert_eq!(vec![2], forged(&text.concat()));
+    let ahead = [missing_file(1, 60), missing_file(1, 3000), missing_file(1, 61)];
+    assert_eq!(vec![2], forged(&(ahead.concat() + &missing_file(1, 62))));
+}
+
+#[test]
+fn processes_are_remembered_from_block_to_block_and_not_without_end() {
+    let mut memory = Memory::default();
+    let known: String = (0..20).map(|second| missing_file(14006, second)).collect();
+    Log::new("test", "nginx_error").read(&mut memory, &known);
+    let (batch, carried) = Log::new("test", "nginx_error").read(&mut memory, &missing_file(7, 30));
+    assert!(batch.event(0).row().suspect_forged);
+    let mut again = Memory::default();
+    again.recall(Carried::from_text(&carried.to_text()));
+    let (batch, _) = Log::new("test", "nginx_error").read(&mut again, &missing_file(7, 30));
+    assert!(batch.event(0).row().suspect_forged);
+    for pid in 0..500 {
+        let lines: String = (0..20).map(|_| missing_file(pid, 60)).collect();
+        Log::new("test", "nginx_error").read(&mut memory, &lines);
+    }
+    let (_, carried) = Log::new("test", "nginx_error").read(&mut memory, &missing_file(499, 60));
+    assert!(carried.to_text().len() < 4096, "{}", carried.to_text().len());
 }
 
 #[test]
@@ -416,6 +476,71 @@ fn what_is_carried_survives_being_stored() {
     assert!(Carried::from_text("{damaged").is_empty());
 }
 
+/// A request of a user whom Caddy has checked.
+const CHECKED: &str = r#"{"level":"info","ts":1795158011.25,"logger":"http.log.access","msg":"handled request","request":{"remote_ip":"192.0.2.7","remote_port":"5","proto":"HTTP/2.0","method":"GET","host":"www.example.org","uri":"/a","headers":{}},"user_id":"anna","duration":0.1,"size":9,"status":200}"#;
+
+/// [`CHECKED`], so many seconds later, with a text of it replaced.
+fn checked(seconds: u64, from: &str, to: &str) -> String {
+    let time = (1_795_158_011 + seconds).to_string();
+    CHECKED.replace("1795158011", &time).replace(from, to) + "\n"
+}
+
+/// Which of the lines are log-ins.
+fn log_ins(memory: &mut Memory, text: &str) -> Vec<bool> {
+    let (batch, _) = Log::new("test", "caddy").read(memory, text);
+    let log_in = "login 192.0.2.7 peer success -";
+    batch.events().map(|event| facts(&event).replace(".8", ".7") == log_in).collect()
+}
+
+#[test]
+fn the_first_request_of_a_user_after_a_pause_is_a_log_in() {
+    for (second, expected) in [
+        (checked(1800, "", ""), false),
+        (checked(1801, "", ""), true),
+        (checked(1, "\"anna\"", "\"bob\""), true),
+        (checked(1, "192.0.2.7", "192.0.2.8"), true),
+        (checked(1, "www.example.org", "www.example.net"), true),
+        // Whom nobody has let in, and who has ended the session.
+        (checked(9000, "\"status\":200", "\"status\":404"), false),
+        (checked(9000, "\"/a\"", "\"/logout\""), false),
+        (checked(9000, "\"anna\"", "\"\""), false),
+    ] {
+        let text = checked(0, "", "") + &second;
+        assert_eq!(vec![true, expected], log_ins(&mut Memory::default(), &text), "{second}");
+    }
+    let text: String = [0, 1000, 2000, 3000, 5000].map(|at| checked(at, "", "")).concat();
+    let expected = vec![true, false, false, false, true];
+    assert_eq!(expected, log_ins(&mut Memory::default(), &text), "each request is a visit");
+    let logins = Logins { session_gap: Period::from_secs(900), ..Logins::default() };
+    let expected = vec![true, true, true, true, true];
+    assert_eq!(expected, log_ins(&mut Memory::new(&logins), &text));
+}
+
+#[test]
+fn lines_out_of_order_are_no_other_visit_unless_they_are_much_older() {
+    let text: String = [3000, 2990, 1300, 3000].map(|at| checked(at, "", "")).concat();
+    assert_eq!(vec![true, false, false, false], log_ins(&mut Memory::default(), &text));
+    let text: String = [3000, 0, 10, 3010].map(|at| checked(at, "", "")).concat();
+    assert_eq!(vec![true, true, false, true], log_ins(&mut Memory::default(), &text));
+}
+
+#[test]
+fn what_a_client_of_nginx_claims_is_no_log_in() {
+    let line = r#"192.0.2.7 - bob [20/Nov/2026:07:46:03 +0000] "GET /a HTTP/1.1" 200 0 "-" "-""#;
+    check("combined", line, &["http_request 192.0.2.7 peer - -"]);
+}
+
+#[test]
+fn a_log_in_is_told_once_also_where_its_frame_is_read_again() {
+    let mut memory = Memory::default();
+    let first = log_ins(&mut memory, &checked(0, "", ""));
+    let (batch, carried) = Log::new("test", "caddy").read(&mut memory, &checked(60, "", ""));
+    assert_eq!((vec![true], "http_request 192.0.2.7 peer - -"), (first, &*facts(&batch.event(0))));
+    let mut again = Memory::default();
+    again.recall(Carried::from_text(&carried.to_text()));
+    assert_eq!(vec![false], log_ins(&mut again, &checked(60, "", "")));
+}
+
 const LINES: &[&str] = &[
     "Nov 20 07:00:16 web1 sshd[7]: Connection from 192.0.2.10 port 5 on 192.0.2.1 port 22",
     "Nov 20 07:00:17 web1 sshd[7]: Invalid user \u{fc} from 192.0.2.11 port 5",
@@ -425,6 +550,7 @@ const LINES: &[&str] = &[
     "Nov 20 07:30:20 web1 sshd[7]: Disconnecting: Too many authentication failures [preauth]",
     "[Fri Nov 20 07:46:01 2026] [error] [client 192.0.2.7] user bob not found: /a",
     "192.0.2.7 - bob [20/Nov/2026:07:46:03 +0000] \"GET /a HTTP/1.1\" 401 0 \"-\" \"-\"",
+    CHECKED,
     "2026/11/20 07:47:21 [error] 5#6: *40 open() \"/srv/www/x\u{e4}",
     "2026/11/20 07:50:00 [error] 1#1: *1 user \"alice\": password mismatch, client: 198.51.100.66, server: t, request: \"GET / HTTP/1.1\"",
     "\" failed (2: No such file or directory), client: 192.0.2.10, server: t, request: \"GET / HTTP/1.1\"",
@@ -438,7 +564,7 @@ proptest! {
     #[test]
     fn blocks_and_replays_make_no_difference(
         lines in proptest::collection::vec((proptest::sample::select(LINES), any::<bool>()), 1..60),
-        own in proptest::sample::select(&["nginx_error", "php", "auth", "apache_error", "combined"][..]),
+        own in proptest::sample::select(&["nginx_error", "php", "auth", "apache_error", "combined", "caddy"][..]),
     ) {
         let definition = format!("auto:{own}");
         let text: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();

@@ -199,6 +199,9 @@ impl Scribe<'_, '_> {
         {
             self.json.raw(r#""lossy_parse","#);
         }
+        if row.suspect_forged {
+            self.json.raw(r#""suspect_forged","#);
+        }
         if created.plus(CLOCK_SKEW_MAX) < row.time {
             self.json.raw(r#""clock_skew","#);
         }
