@@ -67,25 +67,7 @@ pub(super) struct FormatArgs {
 impl InputArgs {
     /// The plan for the files.
     pub(super) fn plan(&self) -> Result<Plan> {
-        if self.files.iter().any(|path| path == Path::new("-")) && io::stdin().is_terminal() {
-            // Who forgot to name a file should not wonder why nothing happens.
-            say("Reading standard input. Type or paste log lines, then Ctrl-D; or name log files.");
-        }
-        let Inputs { paths, left_out } = find_inputs(&self.files)?;
-        if !left_out.is_empty() {
-            let names = left_out.iter().map(|path| visible(&path.display().to_string()));
-            let names = names.collect::<Vec<_>>().join(", ");
-            say(&format!("Left out, for they hold no text that can be read here: {names}"));
-        }
-        Ok(Plan {
-            paths,
-            format: self.format.definition()?,
-            zone: self.format.zone()?,
-            now: SystemClock.now(),
-            keep_empty: false,
-            host: host(),
-            workers: self.threads.map_or_else(cores, usize::from),
-        })
+        self.format.plan(&self.files, self.threads.map_or_else(cores, usize::from))
     }
 
     pub(super) fn enricher(&self) -> Result<Enricher> {
@@ -98,6 +80,29 @@ impl InputArgs {
 }
 
 impl FormatArgs {
+    /// The plan for `files`, parsed by so many threads.
+    pub(super) fn plan(&self, files: &[PathBuf], workers: usize) -> Result<Plan> {
+        if files.iter().any(|path| path == Path::new("-")) && io::stdin().is_terminal() {
+            // Who forgot to name a file should not wonder why nothing happens.
+            say("Reading standard input. Type or paste log lines, then Ctrl-D; or name log files.");
+        }
+        let Inputs { paths, left_out } = find_inputs(files)?;
+        if !left_out.is_empty() {
+            let names = left_out.iter().map(|path| visible(&path.display().to_string()));
+            let names = names.collect::<Vec<_>>().join(", ");
+            say(&format!("Left out, for they hold no text that can be read here: {names}"));
+        }
+        Ok(Plan {
+            paths,
+            format: self.definition()?,
+            zone: self.zone()?,
+            now: SystemClock.now(),
+            keep_empty: false,
+            host: host(),
+            workers,
+        })
+    }
+
     /// `auto`, or a definition of a format set.
     pub(super) fn definition(&self) -> Result<String> {
         if let Some(text) = &self.log_format {

@@ -17,6 +17,9 @@ mod parse;
 mod report;
 mod run;
 mod scan;
+mod siem;
+mod status;
+mod store;
 mod turns;
 
 use std::process::ExitCode;
@@ -78,6 +81,9 @@ enum Command {
     Alerts(alerts::Args),
     Report(report::Args),
     Notify(notify::Args),
+    Siem(siem::Args),
+    Status(status::Args),
+    Store(store::Args),
     Demo(demo::Args),
     Completions(completions::Args),
 }
@@ -108,6 +114,9 @@ pub fn main() -> ExitCode {
         Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
         Command::Notify(args) => notify::run(args),
+        Command::Siem(args) => siem::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Store(args) => store::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completions(args) => completions::run(args, Line::command()).map(|()| exit::OK),
     };

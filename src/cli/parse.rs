@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 }
 
 /// The names of the table with what they mean.
-fn encodings() -> impl TypedValueParser<Value = Encoding> {
+pub(super) fn encodings() -> impl TypedValueParser<Value = Encoding> {
     let named = ENCODINGS.iter().map(|entry| PossibleValue::new(entry.name).help(entry.summary));
     PossibleValuesParser::new(named)
         .map(|name| Encoding::from_name(&name).expect("only names of the table pass"))

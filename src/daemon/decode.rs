@@ -22,14 +22,15 @@ const MAX_PARSERS: usize = 64;
 
 /// Decodes frames of any source.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     enricher: Arc<Enricher>,
     /// Each with what its definition says of the lines before: where every frame begins.
     parsers: HashMap<(String, String), (Parser, FormatState)>,
 }
 
 impl Decoder {
-    pub(super) fn new(enricher: Arc<Enricher>) -> Self {
+    /// A decoder of frames that were enriched by the same settings.
+    pub(crate) fn new(enricher: Arc<Enricher>) -> Self {
         Self { enricher, parsers: HashMap::new() }
     }
 
@@ -39,7 +40,7 @@ impl Decoder {
     }
 
     /// Fills `batch` with the events of a stored `frame`, as they were first read.
-    pub(super) fn decode(&mut self, frame: &Frame, batch: &mut EventBatch) {
+    pub(crate) fn decode(&mut self, frame: &Frame, batch: &mut EventBatch) {
         let mut memory = self.memory();
         self.replay(frame, frame.bytes.clone(), batch, &mut memory);
     }

@@ -38,6 +38,7 @@ use crate::source::{SCAN_INTERVAL, SourceConfig, Wakeups, open_input};
 use crate::store::{Seq, Store, StoreError, StoreReader, Trim};
 use crate::units::{Period, Timestamp};
 
+pub(crate) use decode::Decoder;
 pub use digest::{ReportContext, week_report};
 pub(crate) use edge::credentials;
 

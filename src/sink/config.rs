@@ -173,6 +173,18 @@ impl SinkConfig {
 }
 
 impl SyslogConfig {
+    /// What it proves that a message was delivered.
+    pub fn proof(&self) -> &'static str {
+        match self.address.transport() {
+            Transport::Relp | Transport::RelpTls => "the receiver's syslog program acknowledged it",
+            Transport::Tcp | Transport::Tls => {
+                "the receiver's machine has it; look there whether its syslog program took it"
+            }
+            Transport::Udp => "it was sent; nothing tells whether it arrived",
+            Transport::Unix | Transport::UnixDatagram => "the socket of this machine took it",
+        }
+    }
+
     fn complaint(&self) -> Option<SinkComplaint> {
         let transport = self.address.transport();
         let complaint = |key: &str, reason: &str| {

@@ -15,6 +15,7 @@
 //! | `connection`, `tls`, `unacked` | what a connection is, for all sinks that use the network |
 //! | `relp` | syslog with an answer to each message |
 //! | `file` | lines with rotation |
+//! | `progress` | how far a sink is, as the store keeps it |
 //! | `status` | what a sink is doing, for metrics and people |
 //!
 //! To add a sink: a file, a variant of [`SinkConfig`] and of [`AnySink`], a row in [`SINKS`].
@@ -32,6 +33,7 @@ mod delivery;
 mod error;
 mod file;
 mod message;
+mod progress;
 pub mod relp;
 mod select;
 mod status;
@@ -54,6 +56,7 @@ pub use config::{
 pub use delivery::{Action, Delivery, Input, Position};
 pub use error::SinkError;
 pub use file::{FileMark, FileSink};
+pub use progress::Progress;
 pub use select::Chosen;
 pub use status::{Failure, SinkReport, SinkStatus};
 pub use syslog::SyslogSink;
@@ -61,7 +64,7 @@ pub use task::{Decode, SinkTask};
 pub use tls::{Fingerprint, FingerprintError, TlsConfig, TlsError, Verify};
 
 use self::select::Selection;
-use crate::engine::batch::Event;
+use crate::engine::batch::{Event, EventBatch};
 use crate::engine::detect::Alert;
 use crate::engine::render::Agent;
 use crate::engine::render::event_id::EventId;
@@ -227,6 +230,45 @@ impl AnySink {
             Kind::Syslog(sink) => sink.finish().await.map(|()| Finished::default()),
             Kind::File(sink) => Ok(Finished { mark: sink.finish().await?, ..Finished::default() }),
         }
+    }
+}
+
+/// What [`AnySink::deliver_once`] has done.
+#[derive(Debug)]
+pub struct Delivered {
+    /// Bytes that were sent.
+    pub bytes: usize,
+    /// What was refused for good.
+    pub rejections: Vec<DeadLetter>,
+    /// How much more was refused without saying what.
+    pub rejected: u64,
+}
+
+impl AnySink {
+    /// Sends all events of `batch`, which were read at `now`, the way the daemon does, and without
+    /// it: no cursor moves, and settings that choose events are passed over.
+    pub async fn deliver_once(
+        &mut self,
+        batch: &EventBatch,
+        now: Timestamp,
+    ) -> Result<Delivered, SinkError> {
+        let rendered = self.preview(batch, batch.len(), now);
+        self.begin(None, now).await?;
+        if !rendered.is_empty() {
+            self.send(&rendered, now).await?;
+        }
+        let Finished { mut rejections, rejected, .. } = self.finish().await?;
+        rejections.extend(rendered.rejections);
+        Ok(Delivered { bytes: rendered.bytes.len(), rejections, rejected })
+    }
+
+    /// The first events of `batch`, at most `limit`, as the bytes that would be sent.
+    pub fn preview(&mut self, batch: &EventBatch, limit: usize, now: Timestamp) -> Rendered {
+        let rows: Vec<u32> = (0..batch.len() as u32).take(limit).collect();
+        let portion = Portion { bytes: usize::MAX, messages: usize::MAX, ..self.portion() };
+        let mut rendered = Rendered { portion, ..Rendered::default() };
+        self.render(Chosen::new(batch, &rows), 0, now, &mut rendered);
+        rendered
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::{Period, Timestamp};
 
 /// Counts and times of one sink; the sink's task writes them, anybody reads them.
@@ -25,7 +27,7 @@ pub struct SinkStatus {
 }
 
 /// The last failure, while nothing has succeeded since.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Failure {
     /// When it happened.
     pub at: Timestamp,

@@ -6,13 +6,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::status::Counts;
 use super::{
-    Action, AnySink, Chosen, Delivery, FileMark, Finished, Input, Position, Rendered, SinkError,
-    SinkStatus,
+    Action, AnySink, Chosen, Delivery, Failure, Finished, Input, Position, Progress, Rendered,
+    SinkError, SinkStatus,
 };
 use crate::engine::batch::EventBatch;
 use crate::io::{Chance, Clock};
@@ -48,18 +47,6 @@ impl fmt::Debug for SinkTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SinkTask").field("sink", &self.sink).finish_non_exhaustive()
     }
-}
-
-/// What goes into the store with the cursor.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default)]
-struct Saved {
-    /// Lines and bytes behind the cursor, to compare with all that was ever stored.
-    lines: u64,
-    bytes: u64,
-    /// Number of the last transition of an alert.
-    alert: i64,
-    file: Option<FileMark>,
 }
 
 /// Raw bytes of frames after which a turn ends: what a failure makes go out again.
@@ -102,7 +89,7 @@ struct Courier {
     task: SinkTask,
     reader_name: String,
     delivery: Delivery,
-    saved: Saved,
+    saved: Progress,
     batch: EventBatch,
     /// The chosen events of the batch.
     rows: Vec<u32>,
@@ -131,8 +118,7 @@ impl Courier {
             Some(Cursor { seq, state, .. }) => (seq, state),
             None => (Seq(0), String::new()),
         };
-        // A state of another version only costs what it would have saved.
-        let saved: Saved = serde_json::from_str(&state).unwrap_or_default();
+        let saved = Progress::from_state(&state);
         tracing::info!(sink = task.sink.name(), after = frame.0, "delivering");
         let portion = task.sink.portion();
         Ok(Self {
@@ -225,8 +211,6 @@ impl Courier {
     async fn deliver_after(&mut self, position: Position) -> Input {
         match self.turn(position).await {
             Ok(turn) => {
-                self.saved.lines += turn.lines;
-                self.saved.bytes += turn.bytes;
                 let now = self.task.clock.now();
                 if self.task.status.note_success(now, turn.counts) {
                     tracing::info!(sink = self.task.sink.name(), "delivering again");
@@ -235,10 +219,12 @@ impl Courier {
             }
             Err(error) => {
                 let words = error.words();
-                if self.task.status.note_failure(self.task.clock.now(), words.clone()) {
+                let now = self.task.clock.now();
+                if self.task.status.note_failure(now, words.clone()) {
                     let sink = self.task.sink.name();
                     tracing::warn!(sink, "events wait in the store; trying again: {words}");
                 }
+                self.remember_failure(position, Failure { at: now, words });
                 Input::Failed(error.pause())
             }
         }
@@ -264,14 +250,18 @@ impl Courier {
             let count = turn.letters.len();
             tracing::warn!(sink, count, "events were refused for good: {}", letter.reason);
         }
-        let saved = Saved {
-            lines: self.saved.lines + turn.lines,
-            bytes: self.saved.bytes + turn.bytes,
-            alert: turn.position.alert,
-            file: mark,
-        };
-        self.save(turn.position.frame, &saved, &turn.letters)?;
-        (self.saved.file, self.saved.alert) = (saved.file, saved.alert);
+        self.save(
+            turn.position.frame,
+            Progress {
+                lines: self.saved.lines + turn.lines,
+                bytes: self.saved.bytes + turn.bytes,
+                alert: turn.position.alert,
+                last_success: self.task.clock.now(),
+                failure: None,
+                file: mark,
+            },
+            &turn.letters,
+        )?;
         Ok(turn)
     }
 
@@ -279,11 +269,19 @@ impl Courier {
         let now = self.task.clock.now();
         let file = self.task.sink.begin(self.saved.file.clone(), now).await?;
         if file != self.saved.file {
-            let saved = Saved { file, ..self.saved };
-            self.save(after.frame, &saved, &[])?;
-            self.saved = saved;
+            self.save(after.frame, Progress { file, ..self.saved.clone() }, &[])?;
         }
         Ok(())
+    }
+
+    /// Keeps the failure where `status` finds it; a new one, not each repetition.
+    fn remember_failure(&mut self, position: Position, failure: Failure) {
+        if self.saved.failure.as_ref().is_some_and(|known| known.words == failure.words) {
+            return;
+        }
+        let saved = Progress { failure: Some(failure), ..self.saved.clone() };
+        // A store that does not take it is the failure that the next turn meets.
+        drop(self.save(position.frame, saved, &[]));
     }
 
     async fn send_alerts(&mut self, turn: &mut Turn) -> Result<(), SinkError> {
@@ -369,10 +367,18 @@ impl Courier {
         Ok(())
     }
 
-    fn save(&self, seq: Seq, saved: &Saved, letters: &[DeadLetter]) -> Result<(), SinkError> {
-        let state = serde_json::to_string(saved).unwrap_or_default();
+    /// Stores the progress with the cursor, and goes on from it.
+    fn save(
+        &mut self,
+        seq: Seq,
+        progress: Progress,
+        letters: &[DeadLetter],
+    ) -> Result<(), SinkError> {
         let now = self.task.clock.now();
-        Ok(self.task.reader.save_delivery(&self.reader_name, seq, &state, letters, now)?)
+        let state = progress.to_state();
+        self.task.reader.save_delivery(&self.reader_name, seq, &state, letters, now)?;
+        self.saved = progress;
+        Ok(())
     }
 
     /// Compares what was ever stored with what is behind the cursor.

@@ -43,7 +43,7 @@ fn users(text: &str) -> Vec<String> {
     text.lines().map(user).collect()
 }
 
-fn render_all(sink: &mut AnySink, batch: &crate::engine::batch::EventBatch, out: &mut Rendered) {
+fn render_all(sink: &mut AnySink, batch: &EventBatch, out: &mut Rendered) {
     let rows: Vec<u32> = (0..batch.len() as u32).collect();
     sink.render(Chosen::new(batch, &rows), 0, NOW, out);
 }

@@ -1,0 +1,176 @@
+//! `gatewatch status`: how far each reader of the store is, and what keeps it.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::config::ConfigArgs;
+use super::exit;
+use super::output::{Form, Output};
+use crate::escape::visible;
+use crate::io::{Clock as _, SystemClock};
+use crate::sink::{Progress, SinkConfig};
+use crate::store::{Ledger, StoreReader};
+use crate::units::{ByteSize, Period, Timestamp};
+
+/// Tells how far each sink is: what waits for it and since when, its last success, its last error.
+///
+/// Reads the store, so it also answers while no daemon runs. Exit code 1 if a sink fails.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// What to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Form,
+}
+
+/// One sink as the store knows it.
+struct Line {
+    name: String,
+    kind: &'static str,
+    required: bool,
+    waiting_events: u64,
+    waiting_bytes: u64,
+    /// How long the oldest of them has been waiting.
+    waiting: Option<Period>,
+    waiting_alerts: u64,
+    dead_letters: u64,
+    /// What it lost because the store was full.
+    dropped: u64,
+    progress: Progress,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let config = args.config.load_for_state()?;
+    let reader = StoreReader::open(&config.store.path)?;
+    let now = SystemClock.now();
+    let ledger = reader.ledger()?;
+    let mut lines = Vec::new();
+    for sink in &config.sinks {
+        lines.push(line_of(sink, &reader, &ledger, now)?);
+    }
+    let mut out = Output::new();
+    match args.output {
+        Form::Json => {
+            for line in &lines {
+                out.line(&json_of(line).to_string())?;
+            }
+        }
+        Form::Human => {
+            out.line(&format!(
+                "store {}: {} lines in all, frame {} is the newest",
+                config.store.path.display(),
+                ledger.lines,
+                reader.last_seq()?.0
+            ))?;
+            if lines.is_empty() {
+                out.line("no sinks; add a [[sink]] to send events on")?;
+            }
+            for line in &lines {
+                show(line, now, &mut out)?;
+            }
+            let mail = reader.outbox_counts()?;
+            out.line(&format!("mail: {} wait, {} were sent", mail.waiting, mail.sent))?;
+            if let Some(reason) = mail.failed_last {
+                out.line(&format!("  last error: {}", visible(&reason)))?;
+            }
+        }
+    }
+    out.flush()?;
+    let fails = lines.iter().any(|line| line.progress.failure.is_some());
+    Ok(if fails { exit::FOUND } else { exit::OK })
+}
+
+fn line_of(
+    sink: &SinkConfig,
+    reader: &StoreReader,
+    ledger: &Ledger,
+    now: Timestamp,
+) -> Result<Line> {
+    let reader_name = format!("sink:{}", sink.name());
+    let cursor = reader.cursor(&reader_name)?;
+    let seq = cursor.as_ref().map(|cursor| cursor.seq).unwrap_or_default();
+    let progress = cursor.map(|cursor| Progress::from_state(&cursor.state)).unwrap_or_default();
+    let oldest = reader.frame_after(seq)?;
+    let (mut events, mut bytes) = (0, 0);
+    if oldest.is_some() {
+        events = ledger.lines.saturating_sub(progress.lines);
+        bytes = ledger.bytes.saturating_sub(progress.bytes);
+    }
+    let is_it = |name: &str| name == reader_name;
+    let dropped = reader.cursors()?.into_iter().find(|cursor| is_it(&cursor.reader));
+    let letters = reader.dead_letter_counts()?.into_iter().find(|(name, _)| is_it(name));
+    let alerts = reader.alerts_after(progress.alert, usize::MAX)?.len() as u64;
+    Ok(Line {
+        name: sink.name(),
+        kind: sink.kind(),
+        required: sink.required(),
+        waiting_events: events,
+        waiting_bytes: bytes,
+        waiting: oldest.map(|frame| now.since(frame.received)),
+        waiting_alerts: if sink.common.alerts { alerts } else { 0 },
+        dead_letters: letters.map_or(0, |(_, count)| count),
+        dropped: dropped.map_or(0, |cursor| cursor.dropped_lines),
+        progress,
+    })
+}
+
+fn show(line: &Line, now: Timestamp, out: &mut Output) -> Result<()> {
+    let ago = |time: Timestamp| format!("{} ago", rounded(now.since(time)));
+    let waits = match line.waiting {
+        None => "nothing waits".to_owned(),
+        Some(waiting) => format!(
+            "{} events ({}) wait, the oldest for {}",
+            line.waiting_events,
+            ByteSize(line.waiting_bytes),
+            rounded(waiting)
+        ),
+    };
+    let required = if line.required { "" } else { ", not required" };
+    out.line(&format!("sink {} ({}{required}): {waits}", visible(&line.name), line.kind))?;
+    match line.progress.last_success {
+        Timestamp(0) => out.line("  last success: never")?,
+        time => out.line(&format!("  last success: {} ({})", time.rfc3339(), ago(time)))?,
+    }
+    if let Some(failure) = &line.progress.failure {
+        out.line(&format!("  fails since {}: {}", ago(failure.at), visible(&failure.words)))?;
+    }
+    if line.waiting_alerts != 0 {
+        out.line(&format!("  {} alerts wait", line.waiting_alerts))?;
+    }
+    if line.dropped != 0 {
+        out.line(&format!("  {} lines were dropped because the store was full", line.dropped))?;
+    }
+    if line.dead_letters != 0 {
+        out.line(&format!(
+            "  {} dead letters; see them with: gatewatch store export dead-letters --sink '{}'",
+            line.dead_letters,
+            visible(&line.name)
+        ))?;
+    }
+    Ok(())
+}
+
+/// A period as people say it: nobody waits for milliseconds.
+fn rounded(period: Period) -> Period {
+    Period::from_secs(period.secs())
+}
+
+fn json_of(line: &Line) -> serde_json::Value {
+    let time = |time: Timestamp| (time != Timestamp(0)).then(|| time.rfc3339());
+    let failure = line.progress.failure.as_ref();
+    json!({
+        "sink": line.name,
+        "type": line.kind,
+        "required": line.required,
+        "waiting_events": line.waiting_events,
+        "waiting_bytes": line.waiting_bytes,
+        "waiting_seconds": line.waiting.map_or(0, Period::secs),
+        "waiting_alerts": line.waiting_alerts,
+        "dead_letters": line.dead_letters,
+        "dropped": line.dropped,
+        "last_success": time(line.progress.last_success),
+        "failing_since": failure.and_then(|failure| time(failure.at)),
+        "error": failure.map(|failure| &failure.words),
+    })
+}
