@@ -26,7 +26,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 /// Folders of formats that are no row of the table.
-const DESCRIBED: &[&str] = &["apache_custom", "auto", "nginx_custom", "pattern"];
+const DESCRIBED: &[&str] = &["apache_custom", "auto", "fields", "nginx_custom", "pattern"];
 
 /// Events that are wrong today: the case, its lines from 1, and what is amiss.
 ///
@@ -68,6 +68,7 @@ impl Setting {
             let (name, value) = line.split_once(' ').unwrap_or((line, ""));
             match name {
                 "--log-format" => self.definition = format!("written:{value}"),
+                "--fields" => self.definition = format!("fields:{}", value.replace(',', "\t")),
                 "--pattern" => self.definition = format!("regex:{value}"),
                 "--timezone" => self.zone = value.to_owned(),
                 "--trusted-proxies" => {

@@ -12,7 +12,7 @@ use super::files::Plan;
 use super::output::say;
 use crate::config::read_places;
 use crate::engine::enrich::{Enricher, Logins, Proxies};
-use crate::engine::format::{FORMATS, Format, FormatSet};
+use crate::engine::format::{FORMATS, Format, FormatSet, fields_text};
 use crate::escape::visible;
 use crate::io::{Clock, SystemClock};
 use crate::source::{Inputs, find_inputs};
@@ -43,8 +43,11 @@ pub(super) struct FormatArgs {
     /// Format as the web server's configuration writes it (nginx log_format, Apache LogFormat)
     #[arg(long, value_name = "STRING", conflicts_with = "format")]
     log_format: Option<String>,
+    /// What fields are called in lines of JSON or key=value: client=remote_ip,status=code
+    #[arg(long, value_name = "FIELD=KEY", value_delimiter = ',', conflicts_with_all = ["format", "log_format"])]
+    fields: Vec<String>,
     /// Regular expression with groups named as nginx variables, such as (?P<remote_addr>\S+)
-    #[arg(long, value_name = "REGEX", conflicts_with_all = ["format", "log_format"])]
+    #[arg(long, value_name = "REGEX", conflicts_with_all = ["format", "log_format", "fields"])]
     pattern: Option<String>,
     /// Time zone of times written without one [default: the machine's]
     #[arg(long, value_name = "ZONE")]
@@ -108,6 +111,12 @@ impl FormatArgs {
         if let Some(text) = &self.log_format {
             Format::written(text)?;
             return Ok(format!("written:{text}"));
+        }
+        if !self.fields.is_empty() {
+            let pairs = self.fields.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+            let text = fields_text(pairs);
+            Format::fields(&text)?;
+            return Ok(format!("fields:{text}"));
         }
         if let Some(pattern) = &self.pattern {
             Format::regex(pattern)?;

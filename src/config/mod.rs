@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::engine::detect::rule::{self, Rule};
 use crate::engine::enrich::{Enricher, Logins, Places, Proxies};
-use crate::engine::format::FormatSet;
+use crate::engine::format::{FormatSet, fields_text};
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
 use crate::serve::ServeConfig;
@@ -200,7 +200,11 @@ impl Config {
             problems.push(Problem::new(&key(error.key()), error.to_string(), ""));
         }
         if let Err(error) = FormatSet::from_definition(&definition(source)) {
-            let name = if source.log_format.is_some() { "log_format" } else { "format" };
+            let name = match source {
+                SourceConfig { log_format: Some(_), .. } => "log_format",
+                source if !source.fields.is_empty() => "fields",
+                _ => "format",
+            };
             problems.push(Problem::new(&key(name), error.to_string(), ""));
         }
         if let Some(zone) = &source.timezone
@@ -255,6 +259,10 @@ impl Config {
 
 /// The definition of a source's format, with `auto` standing in for its best guess.
 pub fn definition(source: &SourceConfig) -> String {
+    if !source.fields.is_empty() {
+        let fields = source.fields.iter().map(|(field, key)| (field.as_str(), key.as_str()));
+        return format!("fields:{}", fields_text(fields));
+    }
     match &source.log_format {
         Some(text) => format!("written:{text}"),
         None if source.format.0 == "auto" && source.is_journal() => JOURNAL_FORMAT.to_owned(),

@@ -67,6 +67,21 @@ fn a_bad_log_format_says_where_it_cannot_be_told_apart() {
 }
 
 #[test]
+fn keys_that_are_mapped_are_checked() {
+    check(
+        "[[source]]\npath = \"/a\"\nfields = { clinet = \"ip\", status = \"code\" }\n\
+         [[source]]\npath = \"/b\"\nfields = { status = \"code\" }\nformat = \"combined\"\n",
+        &[
+            "source[0].fields: bad fields: `clinet` is no field, did you mean `client`?",
+            "source[1].fields: `fields` says how lines are read, and so do `format`",
+        ],
+    );
+    let text = "[[source]]\npath = \"/a\"\nfields = { client = \"net.ip\", status = \"code\" }\n";
+    let config = load(text).expect("sound");
+    assert_eq!("fields:client=net.ip\tstatus=code", definition(&config.sources[0]));
+}
+
+#[test]
 fn a_single_bracket_where_two_are_needed_is_explained() {
     check(
         "[source]\npath = \"/a\"\n",

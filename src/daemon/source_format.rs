@@ -25,7 +25,10 @@ impl SourceFormat {
         Self {
             name: source.id().to_owned(),
             definition: definition(source),
-            fixed: source.log_format.is_some() || source.format.0 != "auto" || source.is_journal(),
+            fixed: source.log_format.is_some()
+                || !source.fields.is_empty()
+                || source.format.0 != "auto"
+                || source.is_journal(),
             zone: source.timezone.clone().unwrap_or_else(|| machine.to_owned()),
             site: source.site.clone().unwrap_or_else(|| host.to_owned()),
             seen: 0,

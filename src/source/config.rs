@@ -1,5 +1,6 @@
 //! Settings of the sources: the `[[source]]` tables and the `[follow]` limits.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -46,6 +47,10 @@ pub struct SourceConfig {
 
     /// Log format as the web server's configuration writes it.
     pub log_format: Option<String>,
+
+    /// What fields of events are called in lines of JSON or of `key=value`, such as
+    /// `{ client = "remote_ip", status = "code" }`.
+    pub fields: BTreeMap<String, String>,
 
     /// Site the log belongs to, where its lines do not say.
     pub site: Option<String>,
@@ -147,6 +152,9 @@ impl SourceConfig {
 
     /// Says what is wrong with the address or the patterns, if anything.
     pub fn check(&self) -> Result<(), SourceError> {
+        if !self.fields.is_empty() && (self.log_format.is_some() || self.format.0 != "auto") {
+            return Err(SourceError::TwoFormats);
+        }
         if self.endpoint()?.is_some() {
             return Ok(());
         }
@@ -185,6 +193,10 @@ pub enum SourceError {
         /// As configured.
         text: String,
     },
+    /// Two ways to say how the lines are read.
+    #[error("`fields` says how lines are read, and so do `format` and `log_format`; keep one")]
+    TwoFormats,
+
     /// It is two sources at once.
     #[error("`path` and `listen` are two sources; give each a [[source]] of its own")]
     TwoPlaces,
@@ -210,6 +222,7 @@ impl SourceError {
             Self::Listen(error) => error.key(),
             Self::NoPath | Self::TwoPlaces | Self::NoJournal | Self::BadPattern { .. } => "path",
             Self::BadMatch { .. } => "matches",
+            Self::TwoFormats => "fields",
         }
     }
 }

@@ -2,6 +2,7 @@
 //! names none.
 
 use super::W3c;
+use super::json::mapped;
 use super::w3c;
 
 /// A format that cannot be made; completes "failed to use the format: …".
@@ -20,11 +21,17 @@ pub enum FormatError {
     /// The definition does not compile.
     #[error("bad {what}: {complaint}")]
     Definition {
-        /// `log_format`, `LogFormat` or `pattern`.
+        /// `log_format`, `LogFormat`, `fields` or `pattern`.
         what: &'static str,
         /// Why.
         complaint: String,
     },
+}
+
+/// What fields of an event are called in a log, as the text behind `fields:` in a definition.
+pub fn fields_text<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
+    let entries = fields.into_iter().map(|(field, key)| format!("{field}={key}"));
+    entries.collect::<Vec<_>>().join(&mapped::SEPARATOR.to_string())
 }
 
 /// A definition without what lines have told.

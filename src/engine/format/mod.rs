@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 use super::batch::{Module, Writer};
 use super::time::TimeReader;
-pub use definition::{FormatError, base_of, directives_of, state_of, with_state};
+pub use definition::{FormatError, base_of, directives_of, fields_text, state_of, with_state};
 use json::written::WrittenJson;
 pub(super) use nginx_error::{NAME as NGINX_ERROR, record as nginx_record};
 use pattern::RegexFormat;
@@ -332,7 +332,7 @@ pub enum Format {
     Template(Arc<Template>),
     /// The operator's expression.
     Regex(Box<RegexFormat>),
-    /// JSON whose keys the operator's `log_format` names.
+    /// JSON whose keys the operator's `log_format` names, or their `fields`, then pairs too.
     Json(Arc<WrittenJson>),
     /// A parser written by hand, that keeps nothing from line to line.
     Fixed(&'static FixedFormat),
@@ -396,6 +396,14 @@ impl Format {
             ("LogFormat", apache::written(text))
         };
         compiled.map_err(|complaint| FormatError::Definition { what, complaint })
+    }
+
+    /// Keys of JSON objects or of `key=value`, as [`fields_text`] writes them.
+    pub fn fields(text: &str) -> Result<Self, FormatError> {
+        match json::mapped::compile(text) {
+            Ok(format) => Ok(Self::Json(Arc::new(format))),
+            Err(complaint) => Err(FormatError::Definition { what: "fields", complaint }),
+        }
     }
 
     /// A regular expression whose groups are named as nginx variables.

@@ -34,7 +34,7 @@ pub struct FormatSet {
 
 impl FormatSet {
     /// Makes the set of a stored definition: `auto:combined`, a name of [`FORMATS`], either with
-    /// a wrapper before the name (`auto:docker>combined`), `written:…` or `regex:…`. Behind a
+    /// a wrapper before the name (`auto:docker>combined`), `written:…`, `fields:…` or `regex:…`. Behind a
     /// name, `#` and what [`state_of`] answered may follow.
     pub fn from_definition(definition: &str) -> Result<Self, FormatError> {
         let base = base_of(definition);
@@ -50,6 +50,7 @@ impl FormatSet {
                 (Format::named(name)?, all_but(name))
             }
             Some(("written", text)) => (Format::written(text)?, Vec::new()),
+            Some(("fields", text)) => (Format::fields(text)?, Vec::new()),
             Some(("regex", pattern)) => (Format::regex(pattern)?, Vec::new()),
             _ => (Format::named(unwrapped(base))?, Vec::new()),
         };

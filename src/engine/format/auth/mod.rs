@@ -11,7 +11,7 @@
 pub(super) mod app;
 mod columns;
 mod grammar;
-mod pairs;
+pub(super) mod pairs;
 mod pam;
 mod peer;
 mod phrases;

@@ -9,10 +9,10 @@ use super::phrases::name_of;
 
 /// The pairs of one message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pairs<'t>(&'t [u8]);
+pub(in super::super) struct Pairs<'t>(&'t [u8]);
 
 /// The pairs of `text`, if it is nothing but pairs, and at least two.
-pub(super) fn pairs(text: &[u8]) -> Option<Pairs<'_>> {
+pub(in super::super) fn pairs(text: &[u8]) -> Option<Pairs<'_>> {
     let pairs = Pairs(text);
     let mut steps = Steps { rest: text, is_sound: true };
     let count = steps.by_ref().count();
@@ -38,7 +38,7 @@ const USERS: [&[u8]; 14] = [
 ];
 
 impl<'t> Pairs<'t> {
-    pub(super) fn iter(self) -> impl Iterator<Item = (&'t [u8], &'t [u8])> {
+    pub(in super::super) fn iter(self) -> impl Iterator<Item = (&'t [u8], &'t [u8])> {
         Steps { rest: self.0, is_sound: true }
     }
 

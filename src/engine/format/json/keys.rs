@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use ahash::RandomState;
 use hashbrown::HashMap;
 
+use super::super::auth::pairs::pairs;
 use super::super::capture::{Applier, Capture, Escape, TimeForm, duration};
 use super::super::{Context, Miss};
 use crate::engine::address;
@@ -179,12 +180,29 @@ impl KeyMap {
     /// Reads the values of one line.
     pub(super) fn read<'l>(&self, line: &'l [u8]) -> Result<Found<'l>, Miss> {
         let mut reader = Reader::new(line, self.keys).map_err(|_| Miss::Shape)?;
-        let mut found =
-            Found { slots: [None; SLOTS_MAX], hints: [None; HINTS], seen: 0, misfits: 0 };
+        let mut found = Found::default();
         let mut header: Option<&[u8]> = None;
         while let Some(leaf) = reader.next_leaf().map_err(|_| Miss::Shape)? {
             let value = leaf.value;
             self.see(leaf.path, value, &mut header, &mut found);
+        }
+        Ok(found)
+    }
+
+    /// Reads the values of a line of `key=value`. None of the keys may be there twice.
+    pub(super) fn read_pairs<'l>(&self, line: &'l [u8]) -> Result<Found<'l>, Miss> {
+        let mut found = Found::default();
+        for (key, text) in pairs(line).ok_or(Miss::Shape)?.iter() {
+            let Some(rows) = self.by_key.get(key) else { continue };
+            let slot = |row: &u16| self.rows[usize::from(*row)].slot;
+            if rows.iter().any(|row| found.seen & (1 << slot(row)) != 0) {
+                return Err(Miss::Shape);
+            }
+            let at = text.as_ptr() as usize - line.as_ptr() as usize;
+            let is_quoted = at.checked_sub(1).is_some_and(|before| line[before] != b'=');
+            let escaped = is_quoted && text.contains(&b'\\');
+            let value = Value { kind: Kind::Text, text, escaped, index: 0 };
+            self.take(rows, value, 0, &mut found);
         }
         Ok(found)
     }
@@ -331,6 +349,12 @@ impl KeyMap {
     fn known_slot(&self, capture: &Capture) -> Option<u8> {
         let is_it = |row: &&Row| matches!(&row.what, What::Is(other) if is_same(other, capture));
         self.rows.iter().find(is_it).map(|row| row.slot)
+    }
+}
+
+impl Default for Found<'_> {
+    fn default() -> Self {
+        Self { slots: [None; SLOTS_MAX], hints: [None; HINTS], seen: 0, misfits: 0 }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Logs whose lines are JSON objects.
 //!
 //! Caddy and Traefik have shapes of their own; [`general`] guesses at all others by their keys, and
-//! [`written`] reads what an operator's `log_format` describes. All of them are tables of keys
+//! [`written`] reads what an operator's `log_format` describes, [`mapped`] what they name key by key.
+//! All of them are tables of keys
 //! ([`keys::KeyMap`]) with the meanings that every format uses
 //! ([`Capture`](super::capture::Capture)).
 
@@ -9,6 +10,7 @@ mod caddy;
 mod general;
 mod keys;
 mod login;
+pub(super) mod mapped;
 mod names;
 mod traefik;
 pub(super) mod written;

@@ -19,6 +19,8 @@ pub struct WrittenJson {
     module: Module,
     stamp: Stamp,
     keys: KeyMap,
+    /// Lines of `key=value` are read, too.
+    reads_pairs: bool,
 }
 
 /// The text that the tokens write is meant to be a JSON object.
@@ -51,7 +53,19 @@ impl WrittenJson {
             std::cmp::Reverse((rank_of_time(capture), rank_of_duration(capture)))
         });
         let rows = rows.into_iter().map(|(key, capture)| (key, What::Is(capture)));
-        Ok(Self { name, module, stamp, keys: KeyMap::new(rows.collect(), Keys::Exact)? })
+        let keys = KeyMap::new(rows.collect(), Keys::Exact)?;
+        Ok(Self { name, module, stamp, keys, reads_pairs: false })
+    }
+
+    /// A format of keys that somebody has named, for objects and for pairs.
+    pub(super) fn of_keys(
+        name: &'static str,
+        rows: Vec<(Vec<u8>, What)>,
+        module: Module,
+        stamp: Stamp,
+    ) -> Result<Self, String> {
+        let keys = KeyMap::new(rows, Keys::Exact)?;
+        Ok(Self { name, module, stamp, keys, reads_pairs: true })
     }
 
     pub(in super::super) fn captures(&self) -> usize {
@@ -68,7 +82,8 @@ impl WrittenJson {
         cx: &mut Context<'_>,
         out: &mut Writer<'_>,
     ) -> Result<(), Miss> {
-        let found = self.keys.read(line)?;
+        let is_object = !self.reads_pairs || line.trim_ascii_start().starts_with(b"{");
+        let found = if is_object { self.keys.read(line)? } else { self.keys.read_pairs(line)? };
         let is_missing = |place| self.keys.knows(place) && !self.keys.has(&found, place);
         if CORE.into_iter().any(is_missing) {
             return Err(Miss::Shape);
