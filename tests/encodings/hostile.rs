@@ -154,6 +154,12 @@ fn check_values(encoding: Encoding, line: &str, user: &[u8], path: &[u8], agent:
                 assert!(own || fixed.contains(&name.as_str()) || name == "level", "{name}");
             }
         }
+        Encoding::Ocsf => {
+            let fields = decode::json(line);
+            assert_eq!(json(user), read(&fields, "unmapped.user"));
+            assert_eq!(json(path), read(&fields, "http_request.url.path"));
+            assert_eq!(json(agent), read(&fields, "http_request.user_agent"));
+        }
         Encoding::Ecs | Encoding::EcsCompact => {
             let fields = decode::json(line);
             assert_eq!(json(user), read(&fields, "user.name"));
@@ -245,6 +251,7 @@ fn what_was_cut_is_named() {
     let batch = made(b"x", |writer| {
         writer.set(Field::UserAgent, long.as_bytes());
         writer.set(Field::Referrer, long.as_bytes());
+        writer.row.status = 200;
     });
     for entry in ENCODINGS {
         let lines = records(&encoder(entry.encoding), &batch, Shrink::NONE);
