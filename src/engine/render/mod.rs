@@ -25,6 +25,7 @@ mod line;
 mod ocsf;
 mod of_alert;
 mod of_event;
+pub mod otel;
 mod text;
 mod view;
 
@@ -35,6 +36,7 @@ pub use self::limits::Shrink;
 
 use self::event_id::EventId;
 use self::of_alert::AlertView;
+use self::otel::OtelVisitor;
 use self::view::{AddressText, Fields, TimeText, View};
 use crate::engine::batch::{Event, Origin};
 use crate::engine::detect::Alert;
@@ -61,6 +63,8 @@ pub enum Encoding {
     Csv,
     /// The Open Cybersecurity Schema Framework.
     Ocsf,
+    /// Log records of OpenTelemetry in JSON.
+    OtlpJson,
 }
 
 /// A row of [`ENCODINGS`].
@@ -204,6 +208,20 @@ pub const ENCODINGS: &[EncodingEntry] = &[
             alert: ocsf::finding,
         },
     },
+    EncodingEntry {
+        encoding: Encoding::OtlpJson,
+        name: "otlp_json",
+        summary: "OpenTelemetry's log records in JSON, as collectors write files",
+        json: true,
+        header: None,
+        scheme: Scheme {
+            agent: otel::agent,
+            origin: nothing_of_origin,
+            parts: whole,
+            event: |view, out| otel::write(view, out),
+            alert: |view, out| otel::write(view, out),
+        },
+    },
 ];
 
 fn nothing_of_agent(_: &Agent, _: &mut Vec<u8>) {}
@@ -299,6 +317,11 @@ impl Encoder {
         let view = AlertView { encoder: self, alert, limits: shrink.limits() };
         (self.entry().scheme.alert)(&view, out);
     }
+
+    /// Hands `alert` to `visitor` as a log record of OpenTelemetry, whatever the encoding.
+    pub fn visit_alert_otel(&self, alert: &Alert, shrink: Shrink, visitor: &mut dyn OtelVisitor) {
+        otel::visit(&AlertView { encoder: self, alert, limits: shrink.limits() }, visitor);
+    }
 }
 
 /// One record of an event: an encoding that knows one class an event makes two of a request that is
@@ -350,8 +373,23 @@ impl OriginEncoder<'_> {
         shrink: Shrink,
         out: &mut Vec<u8>,
     ) {
+        (self.scheme.event)(&self.view(record, created, shrink), out);
+    }
+
+    /// Hands `record` to `visitor` as a log record of OpenTelemetry, whatever the encoding.
+    pub fn visit_otel(
+        &self,
+        record: &Record<'_>,
+        created: Timestamp,
+        shrink: Shrink,
+        visitor: &mut dyn OtelVisitor,
+    ) {
+        otel::visit(&self.view(record, created, shrink), visitor);
+    }
+
+    fn view<'v>(&'v self, record: &Record<'v>, created: Timestamp, shrink: Shrink) -> View<'v> {
         let row = record.event.row();
-        let view = View {
+        View {
             encoder: self,
             fields: Fields::of(record.event),
             event: record.event,
@@ -360,8 +398,7 @@ impl OriginEncoder<'_> {
             limits: shrink.limits(),
             created,
             client: AddressText::of(row.client),
-        };
-        (self.scheme.event)(&view, out);
+        }
     }
 }
 
