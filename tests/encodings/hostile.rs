@@ -8,6 +8,39 @@ use proptest::prelude::*;
 use super::decode::{self, Fields};
 use super::events::{encoder, made, records};
 
+/// The text fields that encodings of flat names have a place for.
+pub(super) const FIELDS: &[Field] = &[
+    Field::User,
+    Field::Method,
+    Field::Target,
+    Field::Path,
+    Field::Query,
+    Field::HttpVersion,
+    Field::Referrer,
+    Field::UserAgent,
+    Field::Domain,
+    Field::Peer,
+    Field::ClientPort,
+    Field::Forwarded,
+    Field::DestinationIp,
+    Field::DestinationPort,
+    Field::Scheme,
+    Field::RequestId,
+    Field::RequestBytes,
+    Field::ResponseBytes,
+    Field::TlsVersion,
+    Field::TlsCipher,
+    Field::TlsServerName,
+    Field::Country,
+    Field::City,
+    Field::AsNumber,
+    Field::AsOrganisation,
+    Field::Code,
+    Field::Process,
+    Field::Pid,
+    Field::TargetUser,
+];
+
 /// Bytes that mean something to one format or another, and any others.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![

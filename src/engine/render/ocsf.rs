@@ -255,6 +255,16 @@ impl Scribe<'_, '_> {
         self.put(key!("uid"), Fact::RequestId);
         self.put(key!("length"), Fact::RequestBytes);
         self.forwarded();
+        self.url();
+        self.json.close(request, b'}');
+    }
+
+    /// The schema has no URL without a path or the whole of it.
+    fn url(&mut self) {
+        let has_target = !self.view.limits.minimal && self.view.get(Fact::Url).is_some();
+        if !has_target && self.view.get(Fact::Path).is_none() {
+            return;
+        }
         let url = self.json.open(r#""url":{"#);
         self.put(key!("url_string"), Fact::Url);
         self.put(key!("scheme"), Fact::Scheme);
@@ -264,7 +274,6 @@ impl Scribe<'_, '_> {
         self.put(key!("path"), Fact::Path);
         self.put(key!("query_string"), Fact::Query);
         self.json.close(url, b'}');
-        self.json.close(request, b'}');
     }
 
     /// The addresses of a forwarding header; the schema takes nothing else there.
