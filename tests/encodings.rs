@@ -14,6 +14,8 @@ mod decode;
 mod events;
 #[path = "encodings/hostile.rs"]
 mod hostile;
+#[path = "encodings/ocsf.rs"]
+mod ocsf;
 
 use std::fs;
 use std::path::PathBuf;

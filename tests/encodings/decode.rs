@@ -172,3 +172,19 @@ fn flatten(name: &str, value: &serde_json::Value, fields: &mut Fields) {
         other => insert(fields, name, other.to_string()),
     }
 }
+
+/// The attributes of the one record of an export, texts and numbers; a list is its JSON.
+pub(super) fn otlp(line: &str) -> Fields {
+    let export: serde_json::Value = serde_json::from_str(line).expect("a JSON object");
+    let record = &export["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+    let mut fields = Fields::new();
+    for attribute in record["attributes"].as_array().expect("attributes") {
+        let kinds = attribute["value"].as_object().expect("a value of one kind");
+        assert_eq!(1, kinds.len());
+        let value = kinds.values().next().expect("a value");
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        assert!(!text.is_empty(), "an empty attribute");
+        insert(&mut fields, attribute["key"].as_str().expect("a key"), text);
+    }
+    fields
+}

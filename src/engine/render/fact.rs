@@ -50,6 +50,8 @@ facts! {
     Code "event.code",
     /// How many events a line or an alert stands for.
     Count "event.count",
+    /// How many events a line stands for.
+    Repeats "event.count",
     Dataset "event.dataset",
     File "log.file.path",
     Offset "log.offset",
@@ -84,6 +86,8 @@ facts! {
     /// The whole URL where scheme and host are known, else the target as it was sent.
     Url "url.full",
     Target "url.original",
+    /// The same where it is more than path and query.
+    OddTarget "url.original",
     Path "url.path",
     Query "url.query",
     Scheme "url.scheme",
@@ -93,6 +97,9 @@ facts! {
     RequestBytes "http.request.bytes",
     /// The whole response, else its body.
     ResponseBytes "http.response.bytes",
+    /// The whole response alone.
+    WholeBytes "http.response.bytes",
+    BodyBytes "http.response.body.bytes",
     Status "http.response.status_code",
     HttpVersion "http.version",
     User "user.name",
@@ -109,6 +116,7 @@ facts! {
     TlsCipher "tls.cipher",
     ServerName "tls.client.server_name",
     TraceId "trace.id",
+    SpanId "span.id",
     Process "process.name",
     Pid "process.pid",
     Malformed "gatewatch.malformed",
@@ -136,14 +144,14 @@ impl Fact {
         match self {
             Self::Message => limits.message,
             Self::Unread => limits.unread,
-            Self::Url | Self::Target => limits.target,
+            Self::Url | Self::Target | Self::OddTarget => limits.target,
             Self::Path => limits.path,
             Self::Query => limits.query,
             Self::Referrer => limits.referrer,
             Self::UserAgent => limits.user_agent,
             Self::User | Self::ActingUser | Self::LoginUser | Self::TargetUser => limits.user,
             Self::Method | Self::HttpVersion | Self::TlsVersion => TOKEN,
-            Self::ClientName if limits.minimal => TOKEN,
+            Self::ClientName | Self::Site if limits.minimal => TOKEN,
             Self::Error => limits.message.min(TEXT),
             Self::File | Self::Forwarded | Self::Group | Self::Addresses | Self::Users => TEXT,
             _ => WORD,
@@ -158,6 +166,7 @@ impl Fact {
                 | Self::Forwarded
                 | Self::RequestId
                 | Self::TraceId
+                | Self::SpanId
                 | Self::Addresses
                 | Self::Users
                 | Self::ServerName

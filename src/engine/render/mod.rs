@@ -22,8 +22,10 @@ mod json;
 mod leef;
 mod limits;
 mod line;
+mod ocsf;
 mod of_alert;
 mod of_event;
+pub mod otel;
 mod text;
 mod view;
 
@@ -34,6 +36,7 @@ pub use self::limits::Shrink;
 
 use self::event_id::EventId;
 use self::of_alert::AlertView;
+use self::otel::OtelVisitor;
 use self::view::{AddressText, Fields, TimeText, View};
 use crate::engine::batch::{Event, Origin};
 use crate::engine::detect::Alert;
@@ -58,6 +61,10 @@ pub enum Encoding {
     Text,
     /// Comma-separated values.
     Csv,
+    /// The Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// Log records of OpenTelemetry in JSON.
+    OtlpJson,
 }
 
 /// A row of [`ENCODINGS`].
@@ -81,6 +88,8 @@ struct Scheme {
     agent: fn(&Agent, &mut Vec<u8>),
     /// What all events of an origin share.
     origin: fn(&Origin, &mut Vec<u8>),
+    /// The records that an event is made of, at least one.
+    parts: fn(&Event<'_>) -> &'static [Part],
     event: fn(&View<'_>, &mut Vec<u8>),
     alert: fn(&AlertView<'_>, &mut Vec<u8>),
 }
@@ -96,6 +105,7 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         scheme: Scheme {
             agent: ecs::agent,
             origin: ecs::origin,
+            parts: whole,
             event: ecs::full,
             alert: alert::write,
         },
@@ -109,6 +119,7 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         scheme: Scheme {
             agent: nothing_of_agent,
             origin: ecs::origin,
+            parts: whole,
             event: ecs::compact,
             alert: alert::write,
         },
@@ -122,6 +133,7 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         scheme: Scheme {
             agent: cef::agent,
             origin: nothing_of_origin,
+            parts: whole,
             event: |view, out| cef::write(view, out),
             alert: |view, out| cef::write(view, out),
         },
@@ -135,6 +147,7 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         scheme: Scheme {
             agent: leef::agent,
             origin: nothing_of_origin,
+            parts: whole,
             event: |view, out| leef::write(view, out),
             alert: |view, out| leef::write(view, out),
         },
@@ -148,6 +161,7 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         scheme: Scheme {
             agent: gelf::agent,
             origin: nothing_of_origin,
+            parts: whole,
             event: |view, out| gelf::write(view, out),
             alert: |view, out| gelf::write(view, out),
         },
@@ -161,6 +175,7 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         scheme: Scheme {
             agent: text::agent,
             origin: nothing_of_origin,
+            parts: whole,
             event: |view, out| text::write(view, out),
             alert: |view, out| text::write(view, out),
         },
@@ -174,13 +189,46 @@ pub const ENCODINGS: &[EncodingEntry] = &[
         scheme: Scheme {
             agent: csv::agent,
             origin: nothing_of_origin,
+            parts: whole,
             event: |view, out| csv::write(view, out),
             alert: |view, out| csv::write(view, out),
+        },
+    },
+    EncodingEntry {
+        encoding: Encoding::Ocsf,
+        name: "ocsf",
+        summary: "Open Cybersecurity Schema Framework 1.8 as JSON; a log-in by HTTP is two records",
+        json: true,
+        header: None,
+        scheme: Scheme {
+            agent: ocsf::agent,
+            origin: nothing_of_origin,
+            parts: ocsf::parts,
+            event: ocsf::event,
+            alert: ocsf::finding,
+        },
+    },
+    EncodingEntry {
+        encoding: Encoding::OtlpJson,
+        name: "otlp_json",
+        summary: "OpenTelemetry's log records in JSON, as collectors write files",
+        json: true,
+        header: None,
+        scheme: Scheme {
+            agent: otel::agent,
+            origin: nothing_of_origin,
+            parts: whole,
+            event: |view, out| otel::write(view, out),
+            alert: |view, out| otel::write(view, out),
         },
     },
 ];
 
 fn nothing_of_agent(_: &Agent, _: &mut Vec<u8>) {}
+
+fn whole(_: &Event<'_>) -> &'static [Part] {
+    &[Part::Whole]
+}
 
 fn nothing_of_origin(_: &Origin, _: &mut Vec<u8>) {}
 
@@ -260,7 +308,7 @@ impl Encoder {
     /// `created` is when the line was read. For many events of one origin, [`Encoder::open`] saves
     /// the work they share.
     pub fn render(&self, event: &Event<'_>, created: Timestamp, out: &mut Vec<u8>) {
-        let record = Record { event: *event };
+        let record = Record { event: *event, part: Part::Whole };
         self.open(event.origin()).render_shrunk(&record, created, Shrink::NONE, out);
     }
 
@@ -268,6 +316,11 @@ impl Encoder {
     pub fn render_alert(&self, alert: &Alert, shrink: Shrink, out: &mut Vec<u8>) {
         let view = AlertView { encoder: self, alert, limits: shrink.limits() };
         (self.entry().scheme.alert)(&view, out);
+    }
+
+    /// Hands `alert` to `visitor` as a log record of OpenTelemetry, whatever the encoding.
+    pub fn visit_alert_otel(&self, alert: &Alert, shrink: Shrink, visitor: &mut dyn OtelVisitor) {
+        otel::visit(&AlertView { encoder: self, alert, limits: shrink.limits() }, visitor);
     }
 }
 
@@ -277,6 +330,16 @@ impl Encoder {
 pub struct Record<'a> {
     /// The event.
     pub event: Event<'a>,
+    part: Part,
+}
+
+/// Which record of an event it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Part {
+    /// The event itself.
+    Whole,
+    /// The log-in that it is.
+    Login,
 }
 
 /// Writes the events of one origin.
@@ -293,7 +356,8 @@ pub struct OriginEncoder<'e> {
 impl OriginEncoder<'_> {
     /// The records of `event`, at least one, in the order in which they are sent.
     pub fn records<'a>(&self, event: &Event<'a>) -> impl Iterator<Item = Record<'a>> + use<'a> {
-        std::iter::once(Record { event: *event })
+        let event = *event;
+        (self.scheme.parts)(&event).iter().map(move |part| Record { event, part: *part })
     }
 
     /// Appends all of `record`, whose line was read at `created`, without a line break.
@@ -309,17 +373,32 @@ impl OriginEncoder<'_> {
         shrink: Shrink,
         out: &mut Vec<u8>,
     ) {
+        (self.scheme.event)(&self.view(record, created, shrink), out);
+    }
+
+    /// Hands `record` to `visitor` as a log record of OpenTelemetry, whatever the encoding.
+    pub fn visit_otel(
+        &self,
+        record: &Record<'_>,
+        created: Timestamp,
+        shrink: Shrink,
+        visitor: &mut dyn OtelVisitor,
+    ) {
+        otel::visit(&self.view(record, created, shrink), visitor);
+    }
+
+    fn view<'v>(&'v self, record: &Record<'v>, created: Timestamp, shrink: Shrink) -> View<'v> {
         let row = record.event.row();
-        let view = View {
+        View {
             encoder: self,
             fields: Fields::of(record.event),
             event: record.event,
             row,
+            part: record.part,
             limits: shrink.limits(),
             created,
             client: AddressText::of(row.client),
-        };
-        (self.scheme.event)(&view, out);
+        }
     }
 }
 

@@ -92,7 +92,9 @@ impl View<'_> {
             Fact::Outcome => outcome(row).map(Value::Word),
             Fact::Reason => row.auth?.reason.map(|reason| Value::Word(reason.name())),
             Fact::Severity => Some(Value::Number(u64::from(level_of(row).severity()))),
-            Fact::Count => (1 < row.count).then_some(Value::Number(u64::from(row.count))),
+            Fact::Count | Fact::Repeats => {
+                (1 < row.count).then_some(Value::Number(u64::from(row.count)))
+            }
             Fact::Dataset => Some(Value::Word(dataset(row))),
             Fact::Level => Some(Value::Word(level_of(row).name())),
             Fact::Offset => {
@@ -157,6 +159,9 @@ impl View<'_> {
             Fact::Method => self.field(Field::Method),
             Fact::Url => self.url().map(Value::Text),
             Fact::Target => self.redacted(Field::Target, Form::Text),
+            Fact::OddTarget if !self.is_path_and_query() => {
+                self.redacted(Field::Target, Form::Text)
+            }
             Fact::Path => self.field(Field::Path),
             Fact::Query => self.redacted(Field::Query, Form::Query),
             Fact::Scheme => self.field(Field::Scheme),
@@ -172,12 +177,18 @@ impl View<'_> {
             Fact::ResponseBytes => {
                 self.number(Field::ResponseBytes, u64::MAX).or_else(|| row.bytes.map(Value::Number))
             }
+            Fact::WholeBytes => self.number(Field::ResponseBytes, u64::MAX),
+            // A format that logs only the whole response counts it in both places.
+            Fact::BodyBytes => row.bytes.map(Value::Number).filter(|bytes| {
+                self.number(Field::ResponseBytes, u64::MAX).as_ref() != Some(bytes)
+            }),
             Fact::Status => (row.status != 0).then_some(Value::Number(u64::from(row.status))),
             Fact::HttpVersion => self.field(Field::HttpVersion),
             Fact::TlsVersion => self.field(Field::TlsVersion),
             Fact::TlsCipher => self.field(Field::TlsCipher),
             Fact::ServerName => self.field(Field::TlsServerName),
             Fact::TraceId => self.field(Field::TraceId),
+            Fact::SpanId => self.field(Field::SpanId),
             _ => None,
         }
     }
@@ -264,6 +275,17 @@ impl View<'_> {
         }
         url.extend_from_slice(&self.clean(target, Form::Text));
         Some(Cow::Owned(url))
+    }
+
+    /// The target says no more than its path and its query.
+    fn is_path_and_query(&self) -> bool {
+        let whole = |field| self.fields.present(field).unwrap_or_default();
+        let (target, path) = (whole(Field::Target), whole(Field::Path));
+        match target.strip_prefix(path) {
+            Some(b"") => true,
+            Some(rest) => rest.strip_prefix(b"?") == self.fields.present(Field::Query),
+            None => false,
+        }
     }
 
     fn url(&self) -> Option<Cow<'_, [u8]>> {

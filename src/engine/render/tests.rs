@@ -29,12 +29,13 @@ const TABLES: &[(&str, &[Pair])] = &[
     ("gelf", gelf::PAIRS),
     ("text", text::PAIRS),
     ("csv", csv::PAIRS),
+    ("otlp_json", otel::PAIRS),
 ];
 
 /// The names of ECS in the order of the first table that has them.
 fn names() -> Vec<&'static str> {
     let mut names = Vec::new();
-    for (_, pairs) in [TABLES[2], TABLES[0], TABLES[1], TABLES[3], TABLES[4]] {
+    for (_, pairs) in [TABLES[2], TABLES[0], TABLES[1], TABLES[3], TABLES[4], TABLES[5]] {
         for pair in pairs {
             if !names.contains(&pair.fact.name()) {
                 names.push(pair.fact.name());

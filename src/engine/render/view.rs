@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use super::OriginEncoder;
 use super::limits::{Limits, SHORT};
+use super::{OriginEncoder, Part};
 use crate::engine::batch::{Event, Field, Row};
 use crate::units::Timestamp;
 
@@ -17,6 +17,7 @@ pub(super) struct View<'v> {
     pub(super) event: Event<'v>,
     pub(super) row: &'v Row,
     pub(super) fields: Fields<'v>,
+    pub(super) part: Part,
     pub(super) limits: &'static Limits,
     /// When the line was read.
     pub(super) created: Timestamp,
