@@ -5,6 +5,9 @@
 
 #![expect(clippy::print_stdout, reason = "what was skipped is told")]
 
+#[path = "cli/siem.rs"]
+mod siem;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;

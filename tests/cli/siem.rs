@@ -1,0 +1,131 @@
+//! The commands about receivers and the store.
+
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+
+use super::*;
+
+const FOUND: i32 = 1;
+const USAGE: i32 = 2;
+const NO_INPUT: i32 = 66;
+const UNAVAILABLE: i32 = 69;
+
+/// A place that has read the ordinary log from standard input; `more` is configuration.
+fn read(more: &str) -> Place {
+    let place = Place::new(&format!("{STDIN}{more}"));
+    place.call(&["run", "--once"]).input(ordinary_log()).run();
+    place
+}
+
+/// `gatewatch COMMAND --config … ARGUMENTS`.
+fn ask(place: &Place, command: &[&str], arguments: &[&str]) -> Outcome {
+    arguments.iter().fold(place.call(command), Gatewatch::file).run()
+}
+
+/// An address on which nobody listens.
+fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    format!("tcp://{}", listener.local_addr().expect("an address"))
+}
+
+#[test]
+fn status_tells_what_waits_and_why() {
+    let address = closed_port();
+    let place =
+        read(&format!("[[sink]]\ntype = \"syslog\"\nname = \"siem\"\naddress = \"{address}\"\n"));
+    let Outcome { code, out: text, .. } = ask(&place, &["status"], &[]);
+    assert_eq!(FOUND, code, "{text}");
+    assert!(text.contains("sink events (file): nothing waits"), "{text}");
+    assert!(text.contains("sink siem (syslog): 20 events ("), "{text}");
+    assert!(text.contains("last success: never"), "{text}");
+    assert!(text.contains(&format!("cannot connect to {address}: ")), "{text}");
+    let json = ask(&place, &["status"], &["--output", "json"]).out;
+    let sinks: Vec<Value> =
+        json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((&"events".into(), &0.into()), (&sinks[0]["sink"], &sinks[0]["waiting_events"]));
+    assert!(sinks[0]["last_success"].is_string() && sinks[0]["error"].is_null(), "{json}");
+    assert_eq!((&20.into(), &"syslog".into()), (&sinks[1]["waiting_events"], &sinks[1]["type"]));
+    assert!(sinks[1]["error"].is_string() && sinks[1]["last_success"].is_null(), "{json}");
+}
+
+#[test]
+fn what_is_in_the_store_can_be_taken_out_and_checked() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let address = receiver.local_addr().expect("an address");
+    let place = read(&format!(
+        "[[sink]]\ntype = \"syslog\"\nname = \"small\"\naddress = \"udp://{address}\"\n\
+         max_message = \"100B\"\n"
+    ));
+    let log = ordinary_log();
+    let lines = ask(&place, &["store", "export"], &["lines"]).out;
+    assert_eq!(log, lines);
+    let none = ask(&place, &["store", "export"], &["lines", "--source", "other"]).out;
+    assert_eq!("", none);
+    let events = ask(&place, &["store", "export"], &["events", "--encoding", "ecs"]).out;
+    let ids = |text: &str| -> Vec<String> {
+        let event = |line| serde_json::from_str::<Value>(line).expect("JSON");
+        text.lines().map(|line| event(line)["event"]["id"].to_string()).collect()
+    };
+    let sunk: Vec<String> =
+        place.sunk().iter().map(|event| event["event"]["id"].to_string()).collect();
+    assert_eq!(sunk, ids(&events), "the same events as the sink wrote");
+
+    let letters = ask(&place, &["store", "export"], &["dead-letters", "--sink", "small"]).out;
+    let letters: Vec<Value> =
+        letters.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(20, letters.len());
+    assert_eq!("longer than a message may be: 100 bytes", letters[0]["reason"]);
+    assert_eq!(log.lines().next(), letters[0]["body"].as_str());
+    let text = ask(&place, &["status"], &[]).out;
+    assert!(text.contains("20 dead letters; see them with: gatewatch store export"), "{text}");
+
+    let Outcome { code, out: text, .. } = ask(&place, &["store", "inspect"], &[]);
+    assert!(code == 0 && text.contains("source stdin: 20 lines, "), "{text}");
+    assert!(text.contains("sink:small: frame 1 at "), "{text}");
+    let Outcome { code, out: text, .. } = ask(&place, &["store", "verify"], &[]);
+    assert!(code == 0 && text.contains("frames: 1 read, 0 damaged"), "{text}");
+}
+
+#[test]
+fn a_preview_shows_what_would_be_sent() {
+    let place = Place::new(
+        "[[sink]]\ntype = \"syslog\"\nname = \"siem\"\naddress = \"tcp://192.0.2.1:601\"\nencoding \
+         = \"cef\"\n",
+    );
+    let log = place.0.path("one.log");
+    fs::write(&log, line("192.0.2.7", 1, "/a|b=c", 404).repeat(9)).expect("written");
+    let log = log.to_str().expect("UTF-8");
+    let shown = ask(&place, &["siem", "preview"], &["--sink", "siem", "-n", "2", log]);
+    let text = shown.out;
+    assert_eq!(0, shown.code, "{}", shown.err);
+    assert_eq!(2, text.lines().count(), "{text}");
+    assert!(text.starts_with("<133>1 20") && text.contains(" access - CEF:0|gatewatch|"), "{text}");
+    let text = ask(&place, &["siem", "preview"], &["--encoding", "leef", log]).out;
+    assert_eq!(5, text.lines().count());
+    assert!(text.starts_with("LEEF:2.0|gatewatch|"), "{text}");
+    let Outcome { code, err: errors, .. } =
+        ask(&place, &["siem", "preview"], &["--sink", "other", log]);
+    assert_eq!(USAGE, code);
+    assert!(errors.contains("there is no sink `other`; there are events, siem"), "{errors}");
+    let Outcome { code, err: errors, .. } = ask(&place, &["siem", "preview"], &[]);
+    assert_eq!(NO_INPUT, code);
+    assert!(errors.contains("name a log file instead"), "{errors}");
+}
+
+#[test]
+fn a_canary_goes_the_way_of_events_and_can_be_found() {
+    let address = closed_port();
+    let place = Place::new(&format!(
+        "[[sink]]\ntype = \"syslog\"\nname = \"siem\"\naddress = \"{address}\"\n"
+    ));
+    let Outcome { code, out: text, .. } = ask(&place, &["siem", "verify"], &["--sink", "siem"]);
+    assert_eq!(UNAVAILABLE, code, "{text}");
+    assert!(text.contains(&format!("FAILED   delivered  cannot connect to {address}: ")), "{text}");
+    let Outcome { code, out: text, .. } = ask(&place, &["siem", "verify"], &["--sink", "events"]);
+    assert!(code == 0, "{text}");
+    let id = text.split("grep ").nth(1).and_then(|rest| rest.split(' ').next()).expect("an id");
+    let events = place.sunk();
+    assert_eq!((1, Some(id)), (events.len(), events[0]["event"]["id"].as_str()));
+    let message = events[0]["message"].as_str().expect("a message");
+    assert!(message.starts_with("gatewatch canary "), "{message}");
+}
