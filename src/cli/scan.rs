@@ -33,7 +33,7 @@ enum Form {
 /// and what the rules find, with the lines that prove it.
 ///
 /// The log's own times are the clock. Files are plain or compressed
-/// with gzip, Zstandard or bzip2; of a directory all text files right in it are read. Standard input
+/// with gzip, Zstandard, bzip2, xz or LZ4; of a directory all text files right in it are read. Standard input
 /// when none is named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \

@@ -1,9 +1,15 @@
 //! Compressed files: known by their first bytes, never by their name, and read as a stream.
 //!
 //! Invariant: memory does not depend on how much comes out of an archive, because nobody holds more
-//! of it than a block; a decompressor holds at most its window (zstd's largest is 128 MiB).
+//! of it than a block; a decompressor holds at most its window (128 MiB for zstd and xz).
 
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
+
+use lz4_flex::frame::FrameDecoder;
+use lzma_rust2::XzReader;
+
+/// Memory that an xz archive may ask for, in KiB: twice what `xz -9` does.
+const XZ_KIB_MAX: u32 = 128 << 10;
 
 /// A way of compressing files.
 pub(super) struct Method {
@@ -54,13 +60,13 @@ const METHODS: &[Method] = &[
         name: "xz",
         command: "xzcat FILE",
         is: |first| first.starts_with(b"\xfd7zXZ\0"),
-        decoder: None,
+        decoder: Some(|input| Ok(Box::new(XzReader::new_mem_limit(input, true, XZ_KIB_MAX)))),
     },
     Method {
         name: "LZ4",
         command: "lz4cat FILE",
         is: |first| first.starts_with(b"\x04\x22\x4d\x18"),
-        decoder: None,
+        decoder: Some(|input| Ok(Box::new(Lz4(FrameDecoder::new(BufReader::new(input)))))),
     },
     Method {
         name: "compress",
@@ -85,5 +91,21 @@ impl Method {
     /// What `input` holds, all members and frames of it; `None` where it is not read here.
     pub(super) fn decode(&self, input: Input) -> Option<io::Result<Input>> {
         self.decoder.map(|decoder| decoder(input))
+    }
+}
+
+/// All frames of an LZ4 archive, one after the other.
+struct Lz4(FrameDecoder<BufReader<Input>>);
+
+impl Read for Lz4 {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.0.read(buffer)?;
+            // The decoder says so at the end of each frame.
+            let may_go_on = count == 0 && !buffer.is_empty();
+            if !may_go_on || self.0.get_mut().fill_buf()?.is_empty() {
+                return Ok(count);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Each way in which a log is compressed before it was read, on real files.
 
 use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::Path;
 
 use super::cases::Bench;
@@ -10,11 +11,36 @@ use super::status::NoticeKind;
 type Compress = fn(&[u8]) -> Vec<u8>;
 
 /// Each way of compressing, with the ending of its archives.
-const COMPRESSORS: [(&str, Compress); 3] = [
+const COMPRESSORS: [(&str, Compress); 5] = [
     (".gz", gzip),
     (".bz2", bzip2),
+    (".lz4", lz4),
+    (".xz", xz),
     (".zst", |content| zstd::encode_all(content, 1).expect("compressed")),
 ];
+
+/// In two frames, of which one holds nothing.
+fn lz4(content: &[u8]) -> Vec<u8> {
+    let frame = |part: &[u8]| {
+        let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        encoder.write_all(part).expect("compressed");
+        encoder.finish().expect("compressed")
+    };
+    let (first, rest) = content.split_at(content.len() / 2);
+    [frame(first), frame(b""), frame(rest)].concat()
+}
+
+/// In two streams.
+fn xz(content: &[u8]) -> Vec<u8> {
+    let stream = |part: &[u8]| {
+        let options = lzma_rust2::XzOptions::with_preset(1);
+        let mut writer = lzma_rust2::XzWriter::new(Vec::new(), options).expect("a writer");
+        writer.write_all(part).expect("compressed");
+        writer.finish().expect("compressed")
+    };
+    let (first, rest) = content.split_at(content.len() / 2);
+    [stream(first), stream(rest)].concat()
+}
 
 impl Bench {
     /// Makes an archive of a file, with its time, and deletes the file.
