@@ -21,7 +21,7 @@ use crate::engine::format::FormatSet;
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
 use crate::serve::ServeConfig;
-use crate::sink::SinkConfig;
+use crate::sink::{SinkComplaint, SinkConfig};
 use crate::source::journal::JOURNAL_FORMAT;
 use crate::source::{Limits, SourceConfig};
 use crate::store::StoreConfig;
@@ -180,6 +180,11 @@ impl Config {
         }
         if let Err(error) = self.report.zone(TimeZone::UTC) {
             problems.push(Problem::new("report.timezone", error.to_string(), ""));
+        }
+        for (index, sink) in self.sinks.iter().enumerate() {
+            if let Some(SinkComplaint { key, reason }) = sink.complaint() {
+                problems.push(Problem::new(&format!("sink[{index}].{key}"), reason, ""));
+            }
         }
         let mut names: Vec<String> = self.sinks.iter().map(SinkConfig::name).collect();
         names.sort_unstable();

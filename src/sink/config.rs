@@ -1,13 +1,13 @@
 //! Settings of the sinks: the `[[sink]]` tables.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::address::{Addresses, Transport};
 use super::select::Selection;
+use super::tls::TlsConfig;
 use crate::engine::render::Encoding;
 use crate::units::ByteSize;
 
@@ -134,7 +134,7 @@ impl SinkConfig {
     /// The sink's name: the one that was configured, else its type and its target.
     pub fn name(&self) -> String {
         self.common.name.clone().unwrap_or_else(|| match &self.kind {
-            SinkKind::Syslog(config) => format!("syslog:{}", config.address),
+            SinkKind::Syslog(config) => format!("syslog:{}", config.address.first()),
             SinkKind::File(config) => format!("file:{}", config.path.display()),
         })
     }
@@ -153,23 +153,69 @@ impl SinkConfig {
     }
 }
 
-/// `[[sink]]` with `type = "syslog"`: RFC 5424 messages.
+/// What is wrong with settings of a sink that are each sound.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SinkComplaint {
+    /// The key, such as `tls.cert_file`.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl SinkConfig {
+    /// What is wrong with settings that are each sound.
+    pub fn complaint(&self) -> Option<SinkComplaint> {
+        match &self.kind {
+            SinkKind::Syslog(config) => config.complaint(),
+            SinkKind::File(_) => None,
+        }
+    }
+}
+
+impl SyslogConfig {
+    fn complaint(&self) -> Option<SinkComplaint> {
+        let transport = self.address.transport();
+        let complaint = |key: &str, reason: &str| {
+            Some(SinkComplaint { key: key.to_owned(), reason: reason.to_owned() })
+        };
+        if !transport.is_tls() && self.tls != TlsConfig::default() {
+            return complaint("tls", "it is used with tls:// and relp+tls:// only");
+        }
+        if let Some((key, reason)) = self.tls.complaint() {
+            return complaint(&format!("tls.{key}"), reason);
+        }
+        if transport == Transport::Tls && self.framing == Framing::Lf {
+            // RFC 5425, section 4.3.
+            return complaint("framing", "over TLS it is octet_counting");
+        }
+        None
+    }
+}
+
+/// `[[sink]]` with `type = "syslog"`: syslog messages.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SyslogConfig {
-    /// Receiver: `tcp://host:port` or `udp://host:port`.
+    /// Receiver: `tcp://host:port`, `tls://`, `relp://`, `relp+tls://`, `udp://`, or a socket of
+    /// this machine, `unix:///path` or `unix-dgram:///path`.
     ///
-    /// Plain TCP has no acknowledgement: what the receiver's machine had taken and its syslog
-    /// program had not read is lost when that machine stops. UDP loses messages without notice.
-    pub address: Address,
+    /// Only RELP has acknowledgements. Over TCP and TLS, what the receiver's machine had taken and
+    /// its syslog program had not read is lost when that machine stops. UDP loses messages without
+    /// notice. Of several addresses the first that can be had is used until it fails.
+    pub address: Addresses,
+
+    /// Whom to believe, and who we are, on `tls://` and `relp+tls://`.
+    #[serde(default)]
+    pub tls: TlsConfig,
 
     /// How events are written: `ecs`, or another name of the list of encodings.
     #[serde(default)]
     pub encoding: Encoding,
 
-    /// How messages are told apart on a TCP connection: `auto`, `lf` or `octet_counting`.
+    /// How messages are told apart on a connection: `auto`, `lf` or `octet_counting`.
     ///
-    /// `auto` is `lf`, which every receiver can be told to read; UDP needs neither.
+    /// `auto` is `octet_counting` over TLS and `lf` elsewhere, which every receiver can be told to
+    /// read. Datagrams and RELP need neither.
     #[serde(default)]
     pub framing: Framing,
 
@@ -183,7 +229,7 @@ pub struct SyslogConfig {
 
     /// Longest message; longer events give up their least needed fields.
     ///
-    /// By default 8000 bytes over TCP, because some receivers cut at 8096, and 2048 over UDP.
+    /// By default 8000 bytes, because some receivers cut at 8096, and 2048 over UDP.
     #[serde(default)]
     pub max_message: Option<ByteSize>,
 }
@@ -264,95 +310,6 @@ pub enum Facility {
     Local7 = 23,
 }
 
-/// A transport to a receiver of syslog messages.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Transport {
-    /// A connection without encryption.
-    Tcp,
-    /// Single datagrams.
-    Udp,
-}
-
-/// Where syslog messages go, such as `tcp://siem.example.org:601`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Address {
-    /// How to get there.
-    pub transport: Transport,
-    /// Name or address of the machine, without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.transport {
-            Transport::Tcp => "tcp",
-            Transport::Udp => "udp",
-        };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
-    }
-}
-
-/// A text that names no receiver.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum AddressError {
-    /// Encryption is asked for.
-    #[error("tls is not supported yet; use tcp:// or a local relay")]
-    Tls,
-    /// The text has another form.
-    #[error("`{0}` is not an address; write tcp://host:port or udp://host:port")]
-    Form(String),
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let form = || AddressError::Form(text.to_owned());
-        let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
-        let transport = match scheme {
-            "tcp" => Transport::Tcp,
-            "udp" => Transport::Udp,
-            "tls" => return Err(AddressError::Tls),
-            _ => return Err(form()),
-        };
-        let (host, port) = rest.rsplit_once(':').ok_or_else(form)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = match bare {
-            Some(v6) if v6.parse::<std::net::Ipv6Addr>().is_ok() => v6,
-            Some(_) => return Err(form()),
-            None => host,
-        };
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if host.is_empty() || (bare.is_none() && !host.chars().all(is_name)) {
-            return Err(form());
-        }
-        match port.parse() {
-            Ok(port) if port != 0 => Ok(Self { transport, host: host.to_owned(), port }),
-            _ => Err(form()),
-        }
-    }
-}
-
-impl TryFrom<String> for Address {
-    type Error = AddressError;
-
-    fn try_from(text: String) -> Result<Self, AddressError> {
-        text.parse()
-    }
-}
-
-impl From<Address> for String {
-    fn from(address: Address) -> Self {
-        address.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,25 +335,5 @@ mod tests {
     #[test]
     fn a_misspelt_key_is_named() {
         check_error("type = \"file\"\npath = \"x\"\nkept = 3", "unknown field `kept`");
-    }
-
-    #[test]
-    fn an_address_reads_and_prints_the_same_text() {
-        for text in ["tcp://siem.example.org:601", "udp://192.0.2.7:514", "tcp://[2001:db8::1]:601"]
-        {
-            assert_eq!(Ok(text.to_owned()), text.parse::<Address>().map(|a| a.to_string()));
-        }
-    }
-
-    #[test]
-    fn an_address_that_cannot_be_used_says_what_to_write() {
-        let with = |address: &str| format!("type = \"syslog\"\naddress = \"{address}\"");
-        let tls = "tls is not supported yet; use tcp:// or a local relay";
-        check_error(&with("tls://siem.example.org:6514"), tls);
-        for text in
-            ["siem:601", "tcp://siem", "tcp://:601", "tcp://a b:1", "udp://siem:0", "tcp://[x]:1"]
-        {
-            check_error(&with(text), "write tcp://host:port or udp://host:port");
-        }
     }
 }

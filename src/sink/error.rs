@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::tls::TlsError;
 use crate::store::StoreError;
 use crate::units::Period;
 
@@ -54,6 +55,24 @@ pub enum SinkError {
         hint: &'static str,
         /// How long it wants to be left alone.
         pause: Option<Period>,
+    },
+
+    /// The receiver cannot be believed, or does not believe us.
+    #[error("no TLS with {address}")]
+    Tls {
+        /// The address as configured.
+        address: String,
+        /// Why, and what helps.
+        source: TlsError,
+    },
+
+    /// The receiver does not speak the protocol.
+    #[error("{address} does not speak RELP: {reason}; check the port")]
+    Protocol {
+        /// The address as configured.
+        address: String,
+        /// What was wrong.
+        reason: &'static str,
     },
 
     /// The disk is full.

@@ -11,7 +11,9 @@
 //! | `delivery` | the pure decisions |
 //! | `task` | obeys them: store → events → bytes → receiver → cursor |
 //! | `select` | which events a sink gets, and without which fields |
-//! | `syslog`, `message` | RFC 5424 over TCP and UDP |
+//! | `syslog`, `message` | syslog messages, and their way to a receiver |
+//! | `connection`, `tls`, `unacked` | what a connection is, for all sinks that use the network |
+//! | `relp` | syslog with an answer to each message |
 //! | `file` | lines with rotation |
 //! | `status` | what a sink is doing, for metrics and people |
 //!
@@ -23,25 +25,31 @@
 //! all of it. What arrives twice carries the same `event.id`; what was refused is kept as a dead
 //! letter.
 
+mod address;
 mod config;
+mod connection;
 mod delivery;
 mod error;
 mod file;
 mod message;
+pub mod relp;
 mod select;
 mod status;
 mod syslog;
 mod task;
+mod tls;
+mod unacked;
 
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod network_tests;
+#[cfg(test)]
 mod tests;
 
-pub use config::Transport;
+pub use address::{Address, AddressError, Addresses, Target, Transport};
 pub use config::{
-    Address, AddressError, Facility, FileConfig, Framing, SinkCommon, SinkConfig, SinkKind,
-    SyslogConfig,
+    Facility, FileConfig, Framing, SinkCommon, SinkComplaint, SinkConfig, SinkKind, SyslogConfig,
 };
 pub use delivery::{Action, Delivery, Input, Position};
 pub use error::SinkError;
@@ -50,6 +58,7 @@ pub use select::Chosen;
 pub use status::{Failure, SinkReport, SinkStatus};
 pub use syslog::SyslogSink;
 pub use task::{Decode, SinkTask};
+pub use tls::{Fingerprint, FingerprintError, TlsConfig, TlsError, Verify};
 
 use self::select::Selection;
 use crate::engine::batch::Event;
@@ -74,7 +83,7 @@ pub struct SinkEntry {
 pub const SINKS: &[SinkEntry] = &[
     SinkEntry {
         kind: "syslog",
-        summary: "RFC 5424 messages with the event in any encoding, over TCP or UDP",
+        summary: "syslog messages with the event in any encoding, over TCP, TLS, RELP or UDP",
         example: "[[sink]]\ntype = \"syslog\"\naddress = \"tcp://siem.example.org:601\"\n",
     },
     SinkEntry {
@@ -107,8 +116,8 @@ pub struct AnySink {
 
 #[derive(Debug)]
 enum Kind {
-    Syslog(SyslogSink),
-    File(FileSink),
+    Syslog(Box<SyslogSink>),
+    File(Box<FileSink>),
 }
 
 impl AnySink {
@@ -117,8 +126,10 @@ impl AnySink {
     pub fn new(config: &SinkConfig, context: &SinkContext) -> Self {
         let common = &config.common;
         let kind = match &config.kind {
-            SinkKind::Syslog(config) => Kind::Syslog(SyslogSink::new(config, common, context)),
-            SinkKind::File(config) => Kind::File(FileSink::new(config, common, context)),
+            SinkKind::Syslog(config) => {
+                Kind::Syslog(Box::new(SyslogSink::new(config, common, context)))
+            }
+            SinkKind::File(config) => Kind::File(Box::new(FileSink::new(config, common, context))),
         };
         Self {
             name: config.name(),
@@ -213,7 +224,7 @@ impl AnySink {
     /// what the receiver refused for good.
     async fn finish(&mut self) -> Result<Finished, SinkError> {
         match &mut self.kind {
-            Kind::Syslog(_) => Ok(Finished::default()),
+            Kind::Syslog(sink) => sink.finish().await.map(|()| Finished::default()),
             Kind::File(sink) => Ok(Finished { mark: sink.finish().await?, ..Finished::default() }),
         }
     }

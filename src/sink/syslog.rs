@@ -1,37 +1,50 @@
-//! The syslog sink: messages over TCP or UDP.
+//! The syslog sink: messages over TCP, TLS, RELP, datagrams or a socket of this machine.
 //!
-//! Plain syslog has no acknowledgement. A write that succeeded says only that this machine's
-//! kernel took the bytes; if the receiver stops, what is on the way or was not yet read by its
-//! syslog program is gone. Over TCP that gap is made small:
+//! How much a delivery proves depends on the transport:
 //!
-//! - before each write the connection is asked whether the receiver has closed it;
-//! - the kernel may hold back little ([`SEND_BUFFER_BYTES`]), and more than that of what was sent
-//!   last is kept and goes over the next connection first. After an error that is all of it; after
-//!   an orderly close, which a receiver does when it has read everything, only what was written in
-//!   the last moments;
+//! - RELP: the receiver's program has taken each message (`relp`).
+//! - TCP and TLS: the receiver's *kernel* has all bytes of the turn, and the connection still
+//!   stood then. What its program had not read when it died is gone from there.
+//! - a Unix socket: the kernel of this machine has them, and so has the program unless it dies.
+//! - datagrams over UDP: they left.
+//!
+//! The gap of TCP and TLS is made small:
+//!
+//! - before each write, and before a turn counts as delivered, the connection is asked whether
+//!   the receiver has closed it;
+//! - the kernel may hold back little, and more than that of what was sent last is kept and goes
+//!   over the next connection first. After an error that is all of it; after an orderly close
+//!   (close_notify under TLS), which a receiver does when it has read everything, only what was
+//!   written in the last moments;
 //! - a turn that met an error is sent again as a whole.
 //!
-//! So a receiver may see an event twice, with the same `event.id`. What it had taken and not kept
-//! when it died, and whatever UDP loses, stays lost. A receiver on the same machine that keeps a
-//! queue on its disk closes the gap.
+//! So a receiver may see an event twice, with the same `event.id`. More than [`KEPT_BYTES`] that a
+//! dying receiver's kernel had taken and its program had not read stays lost, and so does whatever
+//! UDP loses. RELP, or a receiver on the same machine with a queue on its disk, closes the gap.
+//!
+//! Of several addresses one is used until it fails, then the next; every [`BACK_AFTER`] the first
+//! one is tried again.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream, UdpSocket, lookup_host};
+use tokio::net::{UdpSocket, UnixDatagram, lookup_host};
 use tokio::time::timeout;
 
-use super::config::{Address, Framing, SinkCommon, SyslogConfig, Transport};
+use super::address::{Address, Target, Transport};
+use super::config::{Framing, SinkCommon, SyslogConfig};
+use super::connection::{CONNECT_LIMIT, Connection, WRITE_LIMIT, network};
 use super::message::{Mark, MessageWriter};
+use super::relp::Relp;
+use super::tls::TlsClient;
 use super::{Chosen, Rendered, SinkContext, SinkError};
 use crate::engine::detect::Alert;
 use crate::engine::render::Encoder;
 use crate::units::{Period, Timestamp};
 
-/// Longest message over TCP, because a common receiver makes several of one beyond 8096 bytes.
-const TCP_MESSAGE_BYTES_MAX: u64 = 8000;
+/// Longest message, because a common receiver makes several of one beyond 8096 bytes.
+const MESSAGE_BYTES_MAX: u64 = 8000;
 
 /// Longest datagram: receivers should take 2048 bytes (RFC 5426, section 3.2).
 const UDP_MESSAGE_BYTES_MAX: u64 = 2048;
@@ -39,34 +52,39 @@ const UDP_MESSAGE_BYTES_MAX: u64 = 2048;
 /// Longest datagram that IPv4 can carry.
 const DATAGRAM_BYTES_MAX: u64 = 65_507;
 
-/// What the kernel may hold of what the receiver's machine has not acknowledged.
-const SEND_BUFFER_BYTES: u32 = 256 << 10;
-
 /// What is kept to be sent again. More than the kernel holds, which doubles what it is asked for.
 const KEPT_BYTES: usize = 1 << 20;
 
 /// After an orderly close, what was written this recently may have crossed it on the way.
 const CROSSING: Period = Period::from_secs(30);
 
-const CONNECT_LIMIT: Period = Period::from_secs(10);
-const WRITE_LIMIT: Period = Period::from_secs(30);
+/// The first address is tried again when another one was used for so long.
+const BACK_AFTER: Period = Period::from_secs(300);
 
 /// A sink that sends syslog messages.
 #[derive(Debug)]
 pub struct SyslogSink {
-    address: Address,
+    addresses: Vec<Address>,
+    /// Which of them is used.
+    current: usize,
+    /// When the first one was given up, or tried again without success.
+    away_since: Timestamp,
+    tls: TlsClient,
     messages: MessageWriter,
     link: Link,
     /// Something of the present turn was sent over the present connection.
     within_turn: bool,
+    sent_at: Timestamp,
     kept: Kept,
 }
 
 #[derive(Debug)]
 enum Link {
     Down,
-    Tcp(TcpStream),
+    Stream(Connection),
+    Relp(Relp),
     Udp(UdpSocket),
+    Unix(UnixDatagram),
 }
 
 impl SyslogSink {
@@ -74,22 +92,25 @@ impl SyslogSink {
     pub fn new(config: &SyslogConfig, common: &SinkCommon, context: &SinkContext) -> Self {
         let encoder = Encoder::new(config.encoding, &context.agent, common.keep_original)
             .showing_secrets(common.show_secrets);
-        let (limit, ceiling, mark) = match (config.address.transport, config.framing) {
-            (Transport::Udp, _) => (UDP_MESSAGE_BYTES_MAX, DATAGRAM_BYTES_MAX, Mark::None),
-            (Transport::Tcp, Framing::Auto | Framing::Lf) => {
-                (TCP_MESSAGE_BYTES_MAX, u64::MAX, Mark::LineFeed)
-            }
-            (Transport::Tcp, Framing::OctetCounting) => {
-                (TCP_MESSAGE_BYTES_MAX, u64::MAX, Mark::Length)
-            }
+        let transport = config.address.transport();
+        let (limit, ceiling) = match transport.is_datagram() {
+            true if transport == Transport::Udp => (UDP_MESSAGE_BYTES_MAX, DATAGRAM_BYTES_MAX),
+            true => (MESSAGE_BYTES_MAX, DATAGRAM_BYTES_MAX),
+            false => (MESSAGE_BYTES_MAX, u64::MAX),
         };
         let max = config.max_message.map_or(limit, |size| size.0.min(ceiling)) as usize;
         let program = (config.app_name.as_str(), context.pid);
+        let mark = mark(transport, config.framing);
+        let name = config.address.first().to_string();
         Self {
-            address: config.address.clone(),
+            addresses: config.address.all().to_vec(),
+            current: 0,
+            away_since: Timestamp(0),
+            tls: TlsClient::new(&config.tls, common.name.as_deref().unwrap_or(&name)),
             messages: MessageWriter::new(encoder, config.facility, program, max, mark),
             link: Link::Down,
             within_turn: false,
+            sent_at: Timestamp(0),
             kept: Kept::default(),
         }
     }
@@ -119,28 +140,49 @@ impl SyslogSink {
         rendered: &Rendered,
         now: Timestamp,
     ) -> Result<(), SinkError> {
+        self.sent_at = now;
         let sent = self.try_send(rendered, now).await;
         if sent.is_err() {
-            self.link = Link::Down;
+            self.give_up(now);
         }
         sent
     }
 
+    /// Waits until all of the turn is as safe as the transport can tell.
+    pub(super) async fn finish(&mut self) -> Result<(), SinkError> {
+        let finished = match &mut self.link {
+            Link::Stream(connection) => connection.acknowledged().await,
+            Link::Relp(session) => session.finish().await,
+            Link::Down | Link::Udp(_) | Link::Unix(_) => Ok(()),
+        };
+        if finished.is_err() {
+            self.give_up(self.sent_at);
+        }
+        finished
+    }
+
     async fn try_send(&mut self, rendered: &Rendered, now: Timestamp) -> Result<(), SinkError> {
         self.drop_closed(now).await?;
+        self.go_back(now).await?;
         if matches!(self.link, Link::Down) {
-            self.connect().await?;
+            self.connect(now).await?;
         }
         self.within_turn = true;
+        let address = &self.addresses[self.current];
         match &mut self.link {
-            Link::Tcp(stream) => {
-                write(stream, &rendered.bytes, &self.address).await?;
+            Link::Stream(connection) => {
+                connection.write(&rendered.bytes).await?;
                 self.kept.push(&rendered.bytes, now);
             }
+            Link::Relp(session) => session.send(rendered).await?,
             Link::Udp(socket) => {
                 for message in rendered.messages() {
-                    let sent = socket.send(message).await;
-                    sent.map_err(|source| network("send to", &self.address, source))?;
+                    in_time(address, socket.send(message)).await?;
+                }
+            }
+            Link::Unix(socket) => {
+                for message in rendered.messages() {
+                    in_time(address, socket.send(message)).await?;
                 }
             }
             Link::Down => unreachable!("connect() returns an error or a link"),
@@ -151,48 +193,115 @@ impl SyslogSink {
     /// Gives up a connection that the receiver has closed. Within a turn that is an error: its
     /// first part may be lost.
     async fn drop_closed(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        let Link::Tcp(stream) = &self.link else { return Ok(()) };
-        // Lets the runtime look at the sockets, or the news would come too late.
-        tokio::task::yield_now().await;
-        let closed = peer_closed(stream);
-        match closed {
+        let ended = match &mut self.link {
+            Link::Stream(connection) => connection.ended().await,
+            Link::Relp(session) => session.ended().await,
+            Link::Down | Link::Udp(_) | Link::Unix(_) => return Ok(()),
+        };
+        match ended {
             Ok(false) => return Ok(()),
             Ok(true) if !self.within_turn => self.kept.forget_before(now.minus(CROSSING)),
-            Ok(true) | Err(_) => (),
+            Ok(true) => {
+                let address = self.addresses[self.current].to_string();
+                return Err(SinkError::Closed { address });
+            }
+            Err(error) if self.within_turn => return Err(error),
+            Err(_) => (),
         }
         self.link = Link::Down;
-        if self.within_turn {
-            return Err(SinkError::Closed { address: self.address.to_string() });
+        Ok(())
+    }
+
+    /// After a while with another receiver the first one gets a chance, between two turns.
+    async fn go_back(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        if self.current == 0 || self.within_turn || now.since(self.away_since) < BACK_AFTER {
+            return Ok(());
+        }
+        self.away_since = now;
+        if let Ok(link) = open(&self.addresses[0], &mut self.tls).await {
+            tracing::info!(address = %self.addresses[0], "back to the first receiver");
+            // The other one has acknowledged all there was.
+            self.kept = Kept::default();
+            self.link = link;
+            self.current = 0;
         }
         Ok(())
     }
 
-    async fn connect(&mut self) -> Result<(), SinkError> {
-        let limit = CONNECT_LIMIT.duration();
-        let connected = timeout(limit, open_link(&self.address)).await;
-        self.link = connected
-            .map_err(|_| self.late("accept a connection", CONNECT_LIMIT))?
-            .map_err(|source| network("connect to", &self.address, source))?;
-        if let Link::Tcp(stream) = &mut self.link {
+    /// Connects to the present receiver, or to the next one that can be had.
+    async fn connect(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        let mut left = self.addresses.len();
+        self.link = loop {
+            left -= 1;
+            match open(&self.addresses[self.current], &mut self.tls).await {
+                Ok(link) => break link,
+                Err(error) if left == 0 => return Err(error),
+                Err(error) => {
+                    tracing::warn!("trying the next receiver: {}", error.words());
+                    self.pass_on(now);
+                }
+            }
+        };
+        if let Link::Stream(connection) = &mut self.link {
             for bytes in self.kept.blocks() {
-                write(stream, bytes, &self.address).await?;
+                connection.write(bytes).await?;
             }
         }
         Ok(())
     }
 
-    fn late(&self, action: &'static str, limit: Period) -> SinkError {
-        SinkError::Timeout { address: self.address.to_string(), action, limit }
+    /// Whatever happened to the connection, the next attempt begins with a new one, and with the
+    /// next receiver: one that takes connections and nothing else would hold us for ever.
+    fn give_up(&mut self, now: Timestamp) {
+        self.link = Link::Down;
+        self.pass_on(now);
+    }
+
+    fn pass_on(&mut self, now: Timestamp) {
+        if self.current == 0 {
+            self.away_since = now;
+        }
+        self.current = (self.current + 1) % self.addresses.len();
     }
 }
 
-fn network(action: &'static str, address: &Address, source: io::Error) -> SinkError {
-    SinkError::Network { action, address: address.to_string(), source }
+/// What tells one message from the next on `transport`.
+fn mark(transport: Transport, framing: Framing) -> Mark {
+    match (transport, framing) {
+        (Transport::Udp | Transport::UnixDatagram, _) => Mark::None,
+        (Transport::Relp | Transport::RelpTls, _) => Mark::None,
+        (Transport::Tls, _) | (_, Framing::OctetCounting) => Mark::Length,
+        (Transport::Tcp | Transport::Unix, Framing::Auto | Framing::Lf) => Mark::LineFeed,
+    }
 }
 
-async fn write(stream: &mut TcpStream, bytes: &[u8], address: &Address) -> Result<(), SinkError> {
-    match timeout(WRITE_LIMIT.duration(), stream.write_all(bytes)).await {
-        Ok(written) => written.map_err(|source| network("write to", address, source)),
+async fn open(address: &Address, tls: &mut TlsClient) -> Result<Link, SinkError> {
+    let failed = |source| network("connect to", &address.to_string(), source);
+    match (address.transport, &address.target) {
+        (transport, _) if transport.is_relp() => Relp::open(address, tls).await.map(Link::Relp),
+        (Transport::Udp, Target::Machine { host, port }) => {
+            let opened = timeout(CONNECT_LIMIT.duration(), open_udp(host, *port)).await;
+            let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            opened.map(Link::Udp).map_err(failed)
+        }
+        (Transport::UnixDatagram, Target::Socket(path)) => {
+            let opened = UnixDatagram::unbound().and_then(|socket| {
+                socket.connect(path)?;
+                Ok(socket)
+            });
+            opened.map(Link::Unix).map_err(failed)
+        }
+        _ => Connection::open(address, tls).await.map(Link::Stream),
+    }
+}
+
+async fn in_time(
+    address: &Address,
+    send: impl Future<Output = io::Result<usize>>,
+) -> Result<(), SinkError> {
+    match timeout(WRITE_LIMIT.duration(), send).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(source)) => Err(network("send to", &address.to_string(), source)),
         Err(_) => Err(SinkError::Timeout {
             address: address.to_string(),
             action: "take messages",
@@ -201,52 +310,21 @@ async fn write(stream: &mut TcpStream, bytes: &[u8], address: &Address) -> Resul
     }
 }
 
-/// Looks whether the receiver has ended the connection; what it says otherwise is thrown away.
-fn peer_closed(stream: &TcpStream) -> io::Result<bool> {
-    let mut scratch = [0; 512];
-    loop {
-        match stream.try_read(&mut scratch) {
-            Ok(0) => return Ok(true),
-            Ok(_) => (),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// Tries each address of the receiver's name in turn.
-async fn open_link(address: &Address) -> io::Result<Link> {
+async fn open_udp(host: &str, port: u16) -> io::Result<UdpSocket> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for target in lookup_host((address.host.as_str(), address.port)).await? {
-        let opened = match address.transport {
-            Transport::Tcp => open_tcp(target).await.map(Link::Tcp),
-            Transport::Udp => open_udp(target).await.map(Link::Udp),
+    for target in lookup_host((host, port)).await? {
+        let any: SocketAddr = match target {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        match opened {
-            Ok(link) => return Ok(link),
+        let socket = UdpSocket::bind(any).await?;
+        match socket.connect(target).await {
+            Ok(()) => return Ok(socket),
             Err(error) => last = error,
         }
     }
     Err(last)
-}
-
-async fn open_tcp(target: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.set_keepalive(true)?;
-    let stream = socket.connect(target).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn open_udp(target: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match target {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(target).await?;
-    Ok(socket)
 }
 
 /// What was written last, in whole messages.
