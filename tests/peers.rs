@@ -32,6 +32,8 @@ mod scrape;
 mod smtp;
 #[path = "peers/syslog.rs"]
 mod syslog;
+#[path = "peers/syslog_ng.rs"]
+mod syslog_ng;
 #[path = "peers/web.rs"]
 mod web;
 

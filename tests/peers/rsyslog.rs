@@ -1,5 +1,5 @@
-//! rsyslog: every event arrives, whole and once, in each framing; a receiver that was killed gets
-//! what it missed.
+//! rsyslog: every event arrives, whole and once, in each framing and over TLS and RELP; a receiver
+//! that was killed or stopped gets what it missed, and one that is not believed gets nothing.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,41 +7,112 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::support::{Place, Running, clf, now, open_log, until};
-use super::{free_port, peer};
+use super::syslog::write_certificates;
+use super::{free_port, peer, skip};
 
-/// The ways in: the sink's name and the rest of its configuration, without the address.
-const WAYS: &[(&str, &str, &str)] = &[
-    ("lf", "tcp", "framing = \"lf\""),
-    ("octets", "tcp", "framing = \"octet_counting\""),
-    ("datagrams", "udp", ""),
+/// A way in.
+struct Way {
+    /// Name of the sink, the ruleset and the file.
+    name: &'static str,
+    scheme: &'static str,
+    /// The rest of the sink's configuration; `DIR` stands for the folder of the test.
+    sink: &'static str,
+    /// Type and settings of rsyslog's input.
+    input: &'static str,
+    /// The module that rsyslog needs, where its package is one of its own.
+    module: Option<&'static str>,
+}
+
+/// Who the sink is, where it is asked.
+const PAPERS: &str = "tls = { ca_file = \"DIR/ca.pem\", cert_file = \"DIR/client.pem\", \
+                      key_file = \"DIR/client.key\" }";
+
+const WAYS: &[Way] = &[
+    Way {
+        name: "lf",
+        scheme: "tcp",
+        sink: "framing = \"lf\"",
+        input: "type=\"imtcp\"",
+        module: None,
+    },
+    Way {
+        name: "octets",
+        scheme: "tcp",
+        sink: "framing = \"octet_counting\"",
+        input: "type=\"imtcp\"",
+        module: None,
+    },
+    Way { name: "datagrams", scheme: "udp", sink: "", input: "type=\"imudp\"", module: None },
+    Way {
+        name: "tls",
+        scheme: "tls",
+        sink: PAPERS,
+        input: "type=\"imtcp\" streamDriver.name=\"ossl\" streamDriver.mode=\"1\" \
+                streamDriver.authMode=\"x509/certvalid\"",
+        module: Some("lmnsd_ossl.so"),
+    },
+    Way {
+        name: "relp",
+        scheme: "relp",
+        sink: "",
+        input: "type=\"imrelp\"",
+        module: Some("imrelp.so"),
+    },
 ];
 
-/// An rsyslog of our own: a port and a file for each of [`WAYS`].
+/// The ways of `names` that this rsyslog has.
+fn ways(program: &Path, names: &[&str]) -> Vec<&'static Way> {
+    // The wrapper of an unpacked rsyslog names the folder of its modules.
+    let wrapper = fs::read(program).map(|text| String::from_utf8_lossy(&text).into_owned());
+    let named = wrapper.unwrap_or_default();
+    let named = named.split('\'').find(|part| part.ends_with("/rsyslog")).map(PathBuf::from);
+    let usual = ["/usr/lib/x86_64-linux-gnu/rsyslog", "/usr/lib/rsyslog", "/usr/lib64/rsyslog"];
+    let folders: Vec<PathBuf> = named.into_iter().chain(usual.map(PathBuf::from)).collect();
+    let has = |way: &&Way| {
+        let Some(module) = way.module else { return true };
+        let found = folders.iter().any(|folder| folder.join(module).exists());
+        if !found {
+            skip(&format!("rsyslog has no {module}"));
+        }
+        found
+    };
+    WAYS.iter().filter(|way| names.contains(&way.name)).filter(has).collect()
+}
+
+/// An rsyslog of our own: a port and a file for each way.
 struct Receiver {
     program: PathBuf,
     directory: PathBuf,
-    ports: Vec<u16>,
+    ways: Vec<(&'static Way, u16)>,
 }
 
 impl Receiver {
-    fn new(program: PathBuf, directory: &Path) -> Self {
-        let ports = WAYS.iter().map(|_| free_port()).collect();
-        let receiver = Self { program, directory: directory.to_owned(), ports };
+    fn new(program: PathBuf, directory: &Path, names: &[&str]) -> Self {
+        let ways = ways(&program, names).into_iter().map(|way| (way, free_port())).collect();
+        let receiver = Self { program, directory: directory.to_owned(), ways };
         fs::create_dir(receiver.path("work")).expect("a directory for rsyslog");
+        write_certificates(directory);
+        let dir = directory.display();
         let mut text = format!(
-            "global(workDirectory={:?} maxMessageSize=\"64k\")\n\
+            "global(workDirectory={:?} maxMessageSize=\"64k\" \
+             defaultNetstreamDriverCAFile=\"{dir}/ca.pem\" \
+             defaultNetstreamDriverCertFile=\"{dir}/server.pem\" \
+             defaultNetstreamDriverKeyFile=\"{dir}/server.key\")\n\
              module(load=\"imtcp\")\nmodule(load=\"imudp\")\n\
              template(name=\"raw\" type=\"string\" string=\"%rawmsg%\\n\")\n",
             receiver.path("work")
         );
-        for ((name, transport, _), port) in WAYS.iter().zip(&receiver.ports) {
-            let file = receiver.path(name);
+        for (way, port) in &receiver.ways {
+            let (file, name, input) = (receiver.path(way.name), way.name, way.input);
+            if way.scheme == "relp" {
+                text.push_str("module(load=\"imrelp\")\n");
+            }
             text.push_str(&format!(
-                "input(type=\"im{transport}\" address=\"127.0.0.1\" port=\"{port}\" \
-                 ruleset=\"{name}\")\n\
+                "input({input} address=\"127.0.0.1\" port=\"{port}\" ruleset=\"{name}\")\n\
                  ruleset(name=\"{name}\") {{\n  action(type=\"omfile\" file={file:?} \
                  template=\"raw\")\n}}\n"
             ));
@@ -59,22 +130,45 @@ impl Receiver {
         command.arg("-n").arg("-f").arg(self.path("rsyslog.conf"));
         let running = Running::start(command.arg("-i").arg(self.path("rsyslog.pid")));
         let open = |port: &u16| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok();
-        let tcp = WAYS.iter().zip(&self.ports).filter(|(way, _)| way.1 == "tcp");
-        let tcp: Vec<u16> = tcp.map(|(_, port)| *port).collect();
-        until("rsyslog", || tcp.iter().all(open).then_some(()));
+        let streams = self.ways.iter().filter(|(way, _)| way.scheme != "udp");
+        let ports: Vec<u16> = streams.map(|(_, port)| *port).collect();
+        until("rsyslog", || ports.iter().all(open).then_some(()));
         // The datagrams' port is bound when the TCP ports are served: the inputs start together.
         running
     }
 
-    fn sinks(&self, ways: &[&str]) -> String {
-        let ways = WAYS.iter().zip(&self.ports).filter(|(way, _)| ways.contains(&way.0));
-        let sink = |((name, transport, more), port): (&(&str, &str, &str), &u16)| {
+    fn sinks(&self) -> String {
+        let dir = self.directory.display().to_string();
+        let sink = |(way, port): &(&Way, u16)| {
+            let Way { name, scheme, sink, .. } = way;
             format!(
                 "[[sink]]\ntype = \"syslog\"\nname = \"{name}\"\n\
-                 address = \"{transport}://127.0.0.1:{port}\"\n{more}\n"
+                 address = \"{scheme}://127.0.0.1:{port}\"\n{}\n",
+                sink.replace("DIR", &dir)
             )
         };
-        ways.map(sink).collect()
+        self.ways.iter().map(sink).collect()
+    }
+
+    /// Waits until each way has `count` events, and checks that each of `ids` came once.
+    #[track_caller]
+    fn check(&self, ids: &[String]) {
+        for (Way { name, .. }, _) in &self.ways {
+            until(name, || (ids.len() <= self.received(name).len()).then_some(()));
+            let received = self.received(name);
+            assert!(ids.iter().all(|id| received.get(id) == Some(&1)), "{name}: {received:?}");
+            assert_eq!(ids.len(), received.len(), "{name}");
+        }
+    }
+
+    /// Waits until each way has every event of `ids`, some of them perhaps twice.
+    #[track_caller]
+    fn check_all(&self, ids: &[String]) {
+        for (Way { name, .. }, _) in &self.ways {
+            until(name, || (ids.len() <= self.received(name).len()).then_some(()));
+            let received = self.received(name);
+            assert!(ids.iter().all(|id| received.contains_key(id)), "{name}");
+        }
     }
 
     /// How often each event arrived, by its id. Every message must be one.
@@ -108,7 +202,7 @@ fn event_of(message: &str) -> String {
 }
 
 /// Lines that would like to be more than one message, or less.
-fn hostile_lines() -> Vec<Vec<u8>> {
+pub(crate) fn hostile_lines() -> Vec<Vec<u8>> {
     let time = clf(now());
     let long = "x".repeat(8 << 10);
     let requests: Vec<Vec<u8>> = vec![
@@ -132,25 +226,25 @@ fn hostile_lines() -> Vec<Vec<u8>> {
     lines
 }
 
-fn write(place: &Place, lines: &[Vec<u8>]) {
+pub(crate) fn write(place: &Place, lines: &[Vec<u8>]) {
     let mut log = open_log(&place.log("access.log"));
     log.write_all(&lines.concat()).expect("the log is written");
 }
 
-fn plain_lines(count: usize) -> Vec<Vec<u8>> {
+pub(crate) fn plain_lines(count: usize) -> Vec<Vec<u8>> {
     let time = clf(now());
     let line = |n| format!("192.0.2.8 - - [{time}] \"GET /{n} HTTP/1.1\" 200 9 \"-\" \"-\"\n");
     (0..count).map(|n| line(n).into_bytes()).collect()
 }
 
-fn configure(place: &Place, sinks: &str) {
+pub(crate) fn configure(place: &Place, sinks: &str) {
     let log = place.log("access.log");
     let source = format!("[[source]]\npath = {log:?}\nformat = \"combined\"\n");
     place.configure(&(source + sinks));
 }
 
 /// The ids of the events in the file sink, once there are `count`.
-fn ids_of(place: &Place, count: usize) -> Vec<String> {
+pub(crate) fn ids_of(place: &Place, count: usize) -> Vec<String> {
     place.until_delivered(count as u64);
     let id = |event: Value| event["event"]["id"].as_str().expect("an id").to_owned();
     let ids: Vec<String> = place.sunk().into_iter().map(id).collect();
@@ -158,28 +252,23 @@ fn ids_of(place: &Place, count: usize) -> Vec<String> {
     ids
 }
 
-/// All `lines` arrive once by each of `ways`.
-fn check(ways: &[&str], lines: &[Vec<u8>]) {
+/// All `lines` arrive once by each of the ways of `names`.
+fn check(names: &[&str], lines: &[Vec<u8>]) {
     let Some(program) = peer("rsyslogd") else { return };
     let place = Place::new();
-    let receiver = Receiver::new(program, place.path());
+    let receiver = Receiver::new(program, place.path(), names);
     let _rsyslog = receiver.start();
-    configure(&place, &receiver.sinks(ways));
+    configure(&place, &receiver.sinks());
     write(&place, lines);
     let mut daemon = place.run(&[]);
-    let ids = ids_of(&place, lines.len());
-    for way in ways {
-        until(way, || (ids.len() <= receiver.received(way).len()).then_some(()));
-        let received = receiver.received(way);
-        assert!(ids.iter().all(|id| received.get(id) == Some(&1)), "{way}: {received:?}");
-        assert_eq!(ids.len(), received.len(), "{way}");
-    }
+    receiver.check(&ids_of(&place, lines.len()));
     assert!(daemon.stops().success(), "{}", daemon.words());
 }
 
 #[test]
 fn every_event_reaches_rsyslog_once_whatever_is_in_it() {
-    check(&["lf", "octets"], &[hostile_lines(), plain_lines(300), hostile_lines()].concat());
+    let lines = [hostile_lines(), plain_lines(300), hostile_lines()].concat();
+    check(&["lf", "octets", "tls", "relp"], &lines);
 }
 
 #[test]
@@ -192,28 +281,66 @@ fn datagrams_carry_the_same_events() {
 fn an_rsyslog_that_was_killed_gets_what_it_missed() {
     let Some(program) = peer("rsyslogd") else { return };
     let place = Place::new();
-    let receiver = Receiver::new(program, place.path());
+    let receiver = Receiver::new(program, place.path(), &["lf", "octets", "tls", "relp"]);
     let mut rsyslog = receiver.start();
-    let ways = ["lf", "octets"];
-    configure(&place, &receiver.sinks(&ways));
+    configure(&place, &receiver.sinks());
     write(&place, &plain_lines(200));
     let mut daemon = place.run(&[]);
-    // Plain TCP tells nobody what a program has read: what it had taken and not written when it
-    // was killed is gone. So it is killed when it has written everything.
-    let first = ids_of(&place, 200);
-    for way in ways {
-        until(way, || (first.len() <= receiver.received(way).len()).then_some(()));
-    }
+    // Plain TCP tells nobody what a program has read, and RELP not what it has written: what it had
+    // taken and not written when it was killed is gone. So it is killed when it has written all.
+    receiver.check_all(&ids_of(&place, 200));
     rsyslog.kill();
     write(&place, &plain_lines(150));
     daemon.says("events wait in the store");
     write(&place, &plain_lines(50));
     let _rsyslog = receiver.start();
-    let all = ids_of(&place, 400);
-    for way in ways {
-        until(way, || (all.len() <= receiver.received(way).len()).then_some(()));
-        let received = receiver.received(way);
-        assert!(all.iter().all(|id| received.contains_key(id)), "{way}");
+    receiver.check_all(&ids_of(&place, 400));
+    assert!(daemon.stops().success(), "{}", daemon.words());
+}
+
+#[test]
+fn an_rsyslog_that_was_stopped_for_a_while_gets_everything_once() {
+    let Some(program) = peer("rsyslogd") else { return };
+    let place = Place::new();
+    let receiver = Receiver::new(program, place.path(), &["lf", "tls", "relp"]);
+    let rsyslog = receiver.start();
+    configure(&place, &receiver.sinks());
+    write(&place, &plain_lines(50));
+    let mut daemon = place.run(&[]);
+    receiver.check(&ids_of(&place, 50));
+    // Its kernel goes on taking what comes; the program does not.
+    rsyslog.signal(Signal::STOP);
+    write(&place, &plain_lines(3000));
+    let ids = ids_of(&place, 3050);
+    rsyslog.signal(Signal::CONT);
+    receiver.check(&ids);
+    assert!(daemon.stops().success(), "{}", daemon.words());
+}
+
+#[test]
+fn an_rsyslog_with_an_expired_certificate_gets_nothing_until_it_is_renewed() {
+    let Some(program) = peer("rsyslogd") else { return };
+    let place = Place::new();
+    let receiver = Receiver::new(program, place.path(), &["tls"]);
+    if receiver.ways.is_empty() {
+        return;
     }
+    let keep = |from: &str, to: &str| {
+        fs::copy(receiver.path(from), receiver.path(to)).expect("copied");
+    };
+    keep("server.pem", "good.pem");
+    keep("expired.pem", "server.pem");
+    let mut rsyslog = receiver.start();
+    configure(&place, &receiver.sinks());
+    write(&place, &plain_lines(20));
+    let mut daemon = place.run(&[]);
+    let words = daemon.says("events wait in the store");
+    let fix = "its certificate has expired; renew it there, or set this machine's clock";
+    assert!(words.contains(fix), "{words}");
+    assert_eq!(0, receiver.received("tls").len());
+    rsyslog.kill();
+    keep("good.pem", "server.pem");
+    let _rsyslog = receiver.start();
+    receiver.check(&ids_of(&place, 20));
     assert!(daemon.stops().success(), "{}", daemon.words());
 }

@@ -19,8 +19,8 @@ use super::{free_port, output, peer, web};
 /// Lines that each of the large senders sends.
 const LINES: u64 = 100_000;
 
-/// The sender's and our certificates, made by one authority, in the folder of a test.
-fn write_certificates(folder: &Path) {
+/// Both sides' certificates, made by one authority, in the folder of a test.
+pub(crate) fn write_certificates(folder: &Path) {
     let write = |name: &str, text: String| fs::write(folder.join(name), text).expect("written");
     let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -29,12 +29,19 @@ fn write_certificates(folder: &Path) {
     let key = rcgen::KeyPair::generate().expect("a key");
     write("ca.pem", params.self_signed(&key).expect("an authority").pem());
     let issuer = rcgen::Issuer::new(params, key);
-    for (file, names) in [("server", vec!["127.0.0.1", "localhost"]), ("client", vec!["web1"])] {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let names = names.into_iter().map(str::to_owned).collect::<Vec<String>>();
+    // The expired one has the server's key, so that it can take the server's place.
+    let server = rcgen::KeyPair::generate().expect("a key");
+    let here = ["127.0.0.1", "localhost"];
+    for (file, names, until) in
+        [("server", &here[..], 4000), ("expired", &here, 2020), ("client", &["web1"], 4000)]
+    {
+        let own = rcgen::KeyPair::generate().expect("a key");
+        let key = if file == "client" { &own } else { &server };
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = rcgen::CertificateParams::new(names).expect("names");
         params.distinguished_name.push(name.clone(), "127.0.0.1");
-        write(&format!("{file}.pem"), params.signed_by(&key, &issuer).expect("signed").pem());
+        params.not_after = rcgen::date_time_ymd(until, 12, 31);
+        write(&format!("{file}.pem"), params.signed_by(key, &issuer).expect("signed").pem());
         write(&format!("{file}.key"), key.serialize_pem());
     }
 }
@@ -212,6 +219,11 @@ fn syslog_ng(bench: &Bench, program: &Path, lines: &Path) -> Running {
         lines.display()
     );
     fs::write(bench.path("syslog-ng.conf"), text).expect("syslog-ng.conf is written");
+    start_syslog_ng(program, bench.place.path())
+}
+
+/// Starts syslog-ng with `syslog-ng.conf` in `directory`.
+pub(crate) fn start_syslog_ng(program: &Path, directory: &Path) -> Running {
     let mut command = Command::new(program);
     command.args(["--foreground", "--no-caps", "--stderr"]);
     for (option, file) in [
@@ -220,7 +232,7 @@ fn syslog_ng(bench: &Bench, program: &Path, lines: &Path) -> Running {
         ("--pidfile", "syslog-ng.pid"),
         ("--control", "syslog-ng.ctl"),
     ] {
-        command.arg(option).arg(bench.path(file));
+        command.arg(option).arg(directory.join(file));
     }
     Running::start(&mut command)
 }
