@@ -6,6 +6,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::{Addresses, Transport};
+use super::header::{HeaderForm, StructuredData};
+use super::preset::{Preset, Shape};
 use super::select::Selection;
 use super::tls::TlsConfig;
 use crate::engine::render::Encoding;
@@ -196,9 +198,13 @@ impl SyslogConfig {
         if let Some((key, reason)) = self.tls.complaint() {
             return complaint(&format!("tls.{key}"), reason);
         }
-        if transport == Transport::Tls && self.framing == Framing::Lf {
-            // RFC 5425, section 4.3.
-            return complaint("framing", "over TLS it is octet_counting");
+        if let Some(reason) = self.preset.and_then(Preset::complaint) {
+            return complaint("preset", reason);
+        }
+        let form = Shape::of(self).header;
+        if form != HeaderForm::Rfc5424 && (self.bom || self.sd != StructuredData::None) {
+            let key = if self.bom { "bom" } else { "sd" };
+            return complaint(key, "it is a part of `header = \"rfc5424\"` only");
         }
         None
     }
@@ -220,20 +226,45 @@ pub struct SyslogConfig {
     #[serde(default)]
     pub tls: TlsConfig,
 
+    /// What the receiver is: the settings below then have what it wants, unless they are written.
+    ///
+    /// `rsyslog`, `syslog-ng`, `syslog-ng-network`, `splunk`, `qradar`, `sentinel`, `elastic`,
+    /// `graylog`, `arcsight`.
+    #[serde(default)]
+    pub preset: Option<Preset>,
+
     /// How events are written: `ecs`, or another name of the list of encodings.
     #[serde(default)]
-    pub encoding: Encoding,
+    pub encoding: Option<Encoding>,
 
-    /// How messages are told apart on a connection: `auto`, `lf` or `octet_counting`.
+    /// What stands before an event: `rfc5424`, `rfc3164` or `none`.
     ///
-    /// `auto` is `octet_counting` over TLS and `lf` elsewhere, which every receiver can be told to
-    /// read. Datagrams and RELP need neither.
+    /// Times of RFC 3164 are those of this machine's zone, without naming it.
+    #[serde(default)]
+    pub header: Option<HeaderForm>,
+
+    /// Structured data of RFC 5424: `none` or `standard`, which counts messages.
+    #[serde(default)]
+    pub sd: StructuredData,
+
+    /// A byte order mark before the event, as RFC 5424 has it; most receivers keep it in the text.
+    #[serde(default)]
+    pub bom: bool,
+
+    /// How messages are told apart on a connection: `auto`, `lf`, `nul` or `octet_counting`.
+    ///
+    /// `auto` is what the preset says, else `octet_counting` over TLS (RFC 5425) and `lf` elsewhere,
+    /// which every receiver can be told to read. Datagrams and RELP need none.
     #[serde(default)]
     pub framing: Framing,
 
     /// Syslog facility of the messages.
     #[serde(default)]
-    pub facility: Facility,
+    pub facility: Option<Facility>,
+
+    /// Syslog facility of messages about log-ins, where it is another one.
+    #[serde(default)]
+    pub auth_facility: Option<Facility>,
 
     /// Name of the program in the messages, at most 48 printable ASCII characters.
     #[serde(default = "app_name")]
@@ -297,6 +328,8 @@ pub enum Framing {
     Auto,
     /// A line feed behind each message.
     Lf,
+    /// A zero byte behind each message.
+    Nul,
     /// The length before each message.
     OctetCounting,
 }

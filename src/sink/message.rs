@@ -1,9 +1,9 @@
-//! Events as RFC 5424 messages: a header, and the event without a byte order mark.
+//! Events as messages: a header ([`Header`]), the event, and what tells one from the next.
 //!
-//! Invariant: a message has no line feed and is never longer than the limit. An event that is too
+//! Invariant: a message has neither a line feed nor a NUL and is never longer than the limit. An event that is too
 //! long gives up fields before it is encoded; what is encoded is never cut.
 
-use super::config::Facility;
+use super::header::{Header, Subject, word};
 use super::{Chosen, Rendered};
 use crate::engine::batch::Kind;
 use crate::engine::detect::Alert;
@@ -15,13 +15,9 @@ use crate::units::Timestamp;
 #[derive(Debug)]
 pub(super) struct MessageWriter {
     encoder: Encoder,
-    facility: Facility,
-    /// APP-NAME and PROCID with a blank before each.
-    program: String,
+    header: Header,
     /// Longest message in bytes, without its framing.
     max: usize,
-    /// The length goes before each message; otherwise a line feed goes behind it, if that is
-    /// asked for.
     framing: Mark,
     scratch: Vec<u8>,
 }
@@ -33,20 +29,15 @@ pub(super) enum Mark {
     None,
     /// A line feed behind it.
     LineFeed,
+    /// A zero byte behind it.
+    Nul,
     /// Its length before it.
     Length,
 }
 
 impl MessageWriter {
-    pub(super) fn new(
-        encoder: Encoder,
-        facility: Facility,
-        (app_name, pid): (&str, u32),
-        max: usize,
-        framing: Mark,
-    ) -> Self {
-        let program = format!(" {} {pid}", header_word(app_name, 48));
-        Self { encoder, facility, program, max, framing, scratch: Vec::new() }
+    pub(super) fn new(encoder: Encoder, header: Header, max: usize, framing: Mark) -> Self {
+        Self { encoder, header, max, framing, scratch: Vec::new() }
     }
 
     /// Writes the events of `batch` from number `from` on until `out` is full; returns the number
@@ -59,7 +50,7 @@ impl MessageWriter {
         out: &mut Rendered,
     ) -> usize {
         let origin = &chosen.batch().origin;
-        let host = header_word(&origin.host, 255);
+        let host = word(&origin.host, 255);
         let encoder = self.encoder.open(origin);
         let mut message = std::mem::take(&mut self.scratch);
         let mut next = from;
@@ -92,8 +83,9 @@ impl MessageWriter {
     pub(super) fn render_alert(&mut self, alert: &Alert, host: &str, out: &mut Rendered) {
         let mut message = std::mem::take(&mut self.scratch);
         message.clear();
-        let severity = alert.severity.syslog();
-        self.header(severity, alert.at, &header_word(host, 255), b" alert - ", &mut message);
+        let (severity, time, host) = (alert.severity.syslog(), alert.at, &word(host, 255));
+        let subject = Subject { severity, time, host, id: "alert", auth: false };
+        self.header.write(subject, &mut message);
         let header = message.len();
         let mut shrink = Shrink::NONE;
         self.encoder.render_alert(alert, shrink, &mut message);
@@ -134,12 +126,13 @@ impl MessageWriter {
         message.clear();
         let row = record.event.row();
         let id = match row.kind {
-            Kind::Access => b" access - ".as_slice(),
-            Kind::ServerError => b" error - ",
-            Kind::Auth => b" auth - ",
-            Kind::ParseFailure => b" parse_error - ",
+            Kind::Access => "access",
+            Kind::ServerError => "error",
+            Kind::Auth => "auth",
+            Kind::ParseFailure => "parse_error",
         };
-        self.header(level_of(row).syslog(), row.time, host, id, message);
+        let (severity, auth) = (level_of(row).syslog(), row.auth.is_some());
+        self.header.write(Subject { severity, time: row.time, host, id, auth }, message);
         let header = message.len();
         let mut shrink = Shrink::NONE;
         loop {
@@ -152,29 +145,11 @@ impl MessageWriter {
         }
     }
 
-    /// `<PRI>1 TIMESTAMP HOSTNAME APP-NAME PROCID` and `id`, which is ` MSGID - `.
-    fn header(&self, severity: u8, time: Timestamp, host: &str, id: &[u8], out: &mut Vec<u8>) {
-        let priority = self.facility as u16 * 8 + u16::from(severity);
-        out.push(b'<');
-        out.extend_from_slice(itoa::Buffer::new().format(priority).as_bytes());
-        out.extend_from_slice(b">1 ");
-        // Three digits: some receivers damage a time with more.
-        time.write_rfc3339(out);
-        out.push(b' ');
-        out.extend_from_slice(host.as_bytes());
-        out.extend_from_slice(self.program.as_bytes());
-        out.extend_from_slice(id);
-    }
-
     fn append(&self, message: &[u8], out: &mut Rendered) {
         match self.framing {
             Mark::None => out.bytes.extend_from_slice(message),
-            Mark::LineFeed => {
-                // One within a message would make two of it, the second one forged.
-                assert!(memchr::memchr(b'\n', message).is_none(), "a message is one line");
-                out.bytes.extend_from_slice(message);
-                out.bytes.push(b'\n');
-            }
+            Mark::LineFeed => append_ended(message, b'\n', &mut out.bytes),
+            Mark::Nul => append_ended(message, 0, &mut out.bytes),
             Mark::Length => {
                 let length = itoa::Buffer::new().format(message.len()).to_owned();
                 out.bytes.extend_from_slice(length.as_bytes());
@@ -185,14 +160,20 @@ impl MessageWriter {
     }
 }
 
-/// `text` as a word of the header: printable ASCII without blanks, or `-` when nothing is left.
-fn header_word(text: &str, max: usize) -> String {
-    let word: String = text.chars().filter(char::is_ascii_graphic).take(max).collect();
-    if word.is_empty() { "-".to_owned() } else { word }
+fn append_ended(message: &[u8], end: u8, out: &mut Vec<u8>) {
+    // One within a message would make two of it, the second one forged.
+    assert!(memchr::memchr(end, message).is_none(), "a message does not hold its end");
+    out.extend_from_slice(message);
+    out.push(end);
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::config::Facility;
+    use super::super::header::{HeaderForm, HeaderSettings, StructuredData};
     use super::*;
     use crate::engine::batch::EventBatch;
     use crate::engine::batch::{Auth, AuthMethod, AuthOutcome, Confidence, Field, Level};
@@ -201,15 +182,28 @@ mod tests {
 
     const CREATED: Timestamp = Timestamp::from_ms(1_795_160_801_120);
 
-    fn writer(max: usize, framing: Mark) -> MessageWriter {
-        let encoder = Encoder::new(Encoding::Ecs, &Agent::default(), false);
-        MessageWriter::new(encoder, Facility::Local0, ("gatewatch", 812), max, framing)
+    fn render(batch: &EventBatch, max: usize, framing: Mark) -> Rendered {
+        rendered(batch, Encoding::Ecs, max, framing)
     }
 
-    fn render(batch: &EventBatch, max: usize, framing: Mark) -> Rendered {
+    fn rendered(batch: &EventBatch, encoding: Encoding, max: usize, framing: Mark) -> Rendered {
+        let encoder = Encoder::new(encoding, &Agent::default(), false);
+        let header = Header::new(&HeaderSettings {
+            form: HeaderForm::Rfc5424,
+            facility: Facility::Local0,
+            auth_facility: None,
+            app_name: "gatewatch",
+            pid: 812,
+            version: "",
+            data: StructuredData::None,
+            bom: false,
+            zone: jiff::tz::TimeZone::UTC,
+            tagged: false,
+        });
+        let mut writer = MessageWriter::new(encoder, header, max, framing);
         let mut out = Rendered::default();
         let rows: Vec<u32> = (0..batch.len() as u32).collect();
-        let next = writer(max, framing).render(Chosen::new(batch, &rows), 0, CREATED, &mut out);
+        let next = writer.render(Chosen::new(batch, &rows), 0, CREATED, &mut out);
         assert_eq!(batch.len(), next);
         out
     }
@@ -295,10 +289,50 @@ mod tests {
         assert_eq!((2, 0), (out.rejections.len(), out.bytes.len()));
     }
 
-    #[test]
-    fn a_host_name_cannot_forge_the_header() {
-        assert_eq!("a-<134>1b", header_word("a- <134>1\n b", 255));
-        assert_eq!("-", header_word("\u{e9} \t", 255));
-        assert_eq!("abc", header_word("abcdef", 3));
+    proptest! {
+        /// Whatever is in a line, a receiver finds the messages that were written, in each framing.
+        #[test]
+        fn a_receiver_finds_the_messages_that_were_written(
+            values in vec(vec(any::<u8>(), 0..80), 1..5),
+            encoding in proptest::sample::select(
+                &[Encoding::Ecs, Encoding::Cef, Encoding::Leef, Encoding::Gelf, Encoding::Text][..],
+            ),
+        ) {
+            let lines: Vec<String> = (0..values.len()).map(|n| n.to_string()).collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let batch = fixture::batch(&lines, |line, writer| {
+                let number = crate::engine::text::parse_u64(line).expect("a number") as usize;
+                writer.set(Field::User, &values[number]);
+                writer.set(Field::Target, &values[number]);
+                writer.set(Field::UserAgent, &values[number]);
+            });
+            let single = rendered(&batch, encoding, 8000, Mark::None);
+            let expected: Vec<&[u8]> = single.messages().collect();
+            for mark in [Mark::LineFeed, Mark::Nul, Mark::Length] {
+                let stream = rendered(&batch, encoding, 8000, mark).bytes;
+                prop_assert_eq!(&expected, &found(&stream, mark));
+            }
+        }
+    }
+
+    /// The messages that a receiver finds in `stream`.
+    fn found(stream: &[u8], mark: Mark) -> Vec<&[u8]> {
+        let end = match mark {
+            Mark::LineFeed => b'\n',
+            Mark::Nul => 0,
+            Mark::Length | Mark::None => {
+                let mut rest = stream;
+                let mut messages = Vec::new();
+                while let Some(blank) = memchr::memchr(b' ', rest) {
+                    let length = crate::engine::text::parse_u64(&rest[..blank]).expect("a count");
+                    let (message, next) = rest[blank + 1..].split_at(length as usize);
+                    messages.push(message);
+                    rest = next;
+                }
+                return messages;
+            }
+        };
+        let whole = stream.strip_suffix(&[end]).expect("the last one is ended, too");
+        whole.split(|byte| *byte == end).collect()
     }
 }

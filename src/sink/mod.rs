@@ -11,7 +11,8 @@
 //! | `delivery` | the pure decisions |
 //! | `task` | obeys them: store → events → bytes → receiver → cursor |
 //! | `select` | which events a sink gets, and without which fields |
-//! | `syslog`, `message` | syslog messages, and their way to a receiver |
+//! | `syslog`, `message`, `header` | syslog messages, and their way to a receiver |
+//! | `preset` | what well-known receivers want |
 //! | `connection`, `tls`, `unacked` | what a connection is, for all sinks that use the network |
 //! | `relp` | syslog with an answer to each message |
 //! | `file` | lines with rotation |
@@ -32,7 +33,9 @@ mod connection;
 mod delivery;
 mod error;
 mod file;
+mod header;
 mod message;
+mod preset;
 mod progress;
 pub mod relp;
 mod select;
@@ -56,6 +59,8 @@ pub use config::{
 pub use delivery::{Action, Delivery, Input, Position};
 pub use error::SinkError;
 pub use file::{FileMark, FileSink};
+pub use header::{HeaderForm, StructuredData};
+pub use preset::Preset;
 pub use progress::Progress;
 pub use select::Chosen;
 pub use status::{Failure, SinkReport, SinkStatus};

@@ -29,22 +29,22 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use jiff::tz::TimeZone;
 use tokio::net::{UdpSocket, UnixDatagram, lookup_host};
 use tokio::time::timeout;
 
 use super::address::{Address, Target, Transport};
-use super::config::{Framing, SinkCommon, SyslogConfig};
+use super::config::{SinkCommon, SyslogConfig};
 use super::connection::{CONNECT_LIMIT, Connection, WRITE_LIMIT, network};
-use super::message::{Mark, MessageWriter};
+use super::header::{Header, HeaderSettings};
+use super::message::MessageWriter;
+use super::preset::Shape;
 use super::relp::Relp;
 use super::tls::TlsClient;
 use super::{Chosen, Rendered, SinkContext, SinkError};
 use crate::engine::detect::Alert;
-use crate::engine::render::Encoder;
+use crate::engine::render::{Encoder, Encoding};
 use crate::units::{Period, Timestamp};
-
-/// Longest message, because a common receiver makes several of one beyond 8096 bytes.
-const MESSAGE_BYTES_MAX: u64 = 8000;
 
 /// Longest datagram: receivers should take 2048 bytes (RFC 5426, section 3.2).
 const UDP_MESSAGE_BYTES_MAX: u64 = 2048;
@@ -90,24 +90,35 @@ enum Link {
 impl SyslogSink {
     /// A sink as `config` describes it; connects when there is something to send.
     pub fn new(config: &SyslogConfig, common: &SinkCommon, context: &SinkContext) -> Self {
-        let encoder = Encoder::new(config.encoding, &context.agent, common.keep_original)
-            .showing_secrets(common.show_secrets);
         let transport = config.address.transport();
-        let (limit, ceiling) = match transport.is_datagram() {
-            true if transport == Transport::Udp => (UDP_MESSAGE_BYTES_MAX, DATAGRAM_BYTES_MAX),
-            true => (MESSAGE_BYTES_MAX, DATAGRAM_BYTES_MAX),
-            false => (MESSAGE_BYTES_MAX, u64::MAX),
+        let shape = Shape::of(config);
+        let ceiling = match transport {
+            Transport::Udp if config.max_message.is_none() => UDP_MESSAGE_BYTES_MAX,
+            Transport::Udp | Transport::UnixDatagram => DATAGRAM_BYTES_MAX,
+            _ => u64::MAX,
         };
-        let max = config.max_message.map_or(limit, |size| size.0.min(ceiling)) as usize;
-        let program = (config.app_name.as_str(), context.pid);
-        let mark = mark(transport, config.framing);
+        let header = Header::new(&HeaderSettings {
+            form: shape.header,
+            facility: shape.facility,
+            auth_facility: config.auth_facility,
+            app_name: &config.app_name,
+            pid: context.pid,
+            version: &context.agent.version,
+            data: config.sd,
+            bom: config.bom,
+            zone: TimeZone::system(),
+            tagged: matches!(shape.encoding, Encoding::Cef | Encoding::Leef),
+        });
+        let encoder = Encoder::new(shape.encoding, &context.agent, common.keep_original)
+            .showing_secrets(common.show_secrets);
+        let max = shape.max_message.min(ceiling) as usize;
         let name = config.address.first().to_string();
         Self {
             addresses: config.address.all().to_vec(),
             current: 0,
             away_since: Timestamp(0),
             tls: TlsClient::new(&config.tls, common.name.as_deref().unwrap_or(&name)),
-            messages: MessageWriter::new(encoder, config.facility, program, max, mark),
+            messages: MessageWriter::new(encoder, header, max, shape.mark(transport)),
             link: Link::Down,
             within_turn: false,
             sent_at: Timestamp(0),
@@ -262,16 +273,6 @@ impl SyslogSink {
             self.away_since = now;
         }
         self.current = (self.current + 1) % self.addresses.len();
-    }
-}
-
-/// What tells one message from the next on `transport`.
-fn mark(transport: Transport, framing: Framing) -> Mark {
-    match (transport, framing) {
-        (Transport::Udp | Transport::UnixDatagram, _) => Mark::None,
-        (Transport::Relp | Transport::RelpTls, _) => Mark::None,
-        (Transport::Tls, _) | (_, Framing::OctetCounting) => Mark::Length,
-        (Transport::Tcp | Transport::Unix, Framing::Auto | Framing::Lf) => Mark::LineFeed,
     }
 }
 

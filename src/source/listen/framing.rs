@@ -27,16 +27,16 @@ const TRAILER_BYTES: usize = 2;
 
 /// Whole lines as they are stored, ready to be handed on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Lines {
+pub struct Lines {
     /// The lines, each with a line feed, except those that were cut.
-    pub(super) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// Where lines end that were cut: they have no line feed.
-    pub(super) cuts: Vec<usize>,
+    pub cuts: Vec<usize>,
 }
 
 impl Lines {
     /// Nothing is in it.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
@@ -93,7 +93,7 @@ enum State {
 
 /// Cuts the bytes of one connection into messages.
 #[derive(Clone, Debug)]
-pub(super) struct Framer {
+pub struct Framer {
     line_bytes_max: usize,
     state: State,
     /// The message so far, no more of it than is kept.
@@ -109,7 +109,7 @@ pub(super) struct Framer {
 
 impl Framer {
     /// A new connection.
-    pub(super) fn new(line_bytes_max: usize) -> Self {
+    pub fn new(line_bytes_max: usize) -> Self {
         Self {
             line_bytes_max,
             state: State::Start,
@@ -122,17 +122,17 @@ impl Framer {
     }
 
     /// Messages that have ended.
-    pub(super) fn messages(&self) -> u64 {
+    pub fn messages(&self) -> u64 {
         self.messages
     }
 
     /// A message has begun and not ended.
-    pub(super) fn is_within(&self) -> bool {
+    pub fn is_within(&self) -> bool {
         self.state != State::Start || !self.held.is_empty()
     }
 
     /// Takes the next bytes of the stream; whole messages go into `out`.
-    pub(super) fn push(&mut self, mut bytes: &[u8], out: &mut Lines) {
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut Lines) {
         while !bytes.is_empty() {
             let used = match self.state {
                 State::Start => self.begin(bytes[0]),
@@ -144,7 +144,7 @@ impl Framer {
     }
 
     /// The stream has ended: what has come of a message is kept as a line.
-    pub(super) fn finish(&mut self, out: &mut Lines) {
+    pub fn finish(&mut self, out: &mut Lines) {
         if self.is_within() {
             self.end(&[], out);
         }

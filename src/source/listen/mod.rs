@@ -16,12 +16,12 @@
 //! * Only HTTP acknowledges, and only after the commit.
 //! * A listener that cannot be had does not stop the others; it is tried again and says why.
 //!
-//! Reading order: [`endpoint`], `framing`, [`inbox`], then `stream`, `datagram` and `push`. All of
+//! Reading order: [`endpoint`], [`framing`], [`inbox`], then `stream`, `datagram` and `push`. All of
 //! it runs on one thread with a runtime of its own, so that a slow receiver of events cannot hold up
 //! the taking of datagrams.
 
 pub mod endpoint;
-mod framing;
+pub mod framing;
 pub mod inbox;
 pub mod status;
 mod bind;
