@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::{Addresses, Transport};
 use super::header::{HeaderForm, StructuredData};
+use super::http::HttpConfig;
 use super::preset::{Preset, Shape};
 use super::select::Selection;
 use super::tls::TlsConfig;
@@ -107,6 +108,8 @@ pub enum SinkKind {
     Syslog(SyslogConfig),
     /// `type = "file"`
     File(FileConfig),
+    /// `type = "http"`
+    Http(Box<HttpConfig>),
 }
 
 impl<'de> Deserialize<'de> for SinkConfig {
@@ -138,6 +141,7 @@ impl SinkConfig {
         self.common.name.clone().unwrap_or_else(|| match &self.kind {
             SinkKind::Syslog(config) => format!("syslog:{}", config.address.first()),
             SinkKind::File(config) => format!("file:{}", config.path.display()),
+            SinkKind::Http(config) => format!("http:{}", config.url),
         })
     }
 
@@ -146,6 +150,7 @@ impl SinkConfig {
         match self.kind {
             SinkKind::Syslog(_) => "syslog",
             SinkKind::File(_) => "file",
+            SinkKind::Http(_) => "http",
         }
     }
 
@@ -170,6 +175,7 @@ impl SinkConfig {
         match &self.kind {
             SinkKind::Syslog(config) => config.complaint(),
             SinkKind::File(_) => None,
+            SinkKind::Http(config) => config.complaint(),
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `preset` | what well-known receivers want |
 //! | `connection`, `tls`, `unacked` | what a connection is, for all sinks that use the network |
 //! | `relp` | syslog with an answer to each message |
+//! | `http` | Elasticsearch, Splunk, Loki, Graylog, JSON lines |
 //! | `file` | lines with rotation |
 //! | `progress` | how far a sink is, as the store keeps it |
 //! | `status` | what a sink is doing, for metrics and people |
@@ -61,9 +62,9 @@ pub use delivery::{Action, Delivery, Input, Position};
 pub use error::SinkError;
 pub use file::{FileMark, FileSink};
 pub use header::{HeaderForm, StructuredData};
+pub use http::{ApiName, HttpConfig, HttpSink, OnClientError, Url, UrlError};
 pub use preset::Preset;
 pub use progress::Progress;
-pub use http::{Url, UrlError};
 pub use select::Chosen;
 pub use status::{Failure, SinkReport, SinkStatus};
 pub use syslog::SyslogSink;
@@ -97,6 +98,12 @@ pub const SINKS: &[SinkEntry] = &[
         example: "[[sink]]\ntype = \"syslog\"\naddress = \"tcp://siem.example.org:601\"\n",
     },
     SinkEntry {
+        kind: "http",
+        summary: "what Elasticsearch, Splunk, Loki, Graylog or any web server takes, over HTTPS",
+        example: "[[sink]]\ntype = \"http\"\napi = \"elasticsearch\"\n\
+                  url = \"https://es.example.org:9200\"\n",
+    },
+    SinkEntry {
         kind: "file",
         summary: "one event a line in any encoding, appended to a file that is rotated",
         example: "[[sink]]\ntype = \"file\"\npath = \"/var/log/gatewatch/events.json\"\n",
@@ -128,6 +135,7 @@ pub struct AnySink {
 enum Kind {
     Syslog(Box<SyslogSink>),
     File(Box<FileSink>),
+    Http(Box<HttpSink>),
 }
 
 impl AnySink {
@@ -140,6 +148,9 @@ impl AnySink {
                 Kind::Syslog(Box::new(SyslogSink::new(config, common, context)))
             }
             SinkKind::File(config) => Kind::File(Box::new(FileSink::new(config, common, context))),
+            SinkKind::Http(http) => {
+                Kind::Http(Box::new(HttpSink::new(http, common, &config.name(), context)))
+            }
         };
         Self {
             name: config.name(),
@@ -161,6 +172,7 @@ impl AnySink {
         match self.kind {
             Kind::Syslog(_) => "syslog",
             Kind::File(_) => "file",
+            Kind::Http(_) => "http",
         }
     }
 
@@ -176,10 +188,11 @@ impl AnySink {
 
     /// How much goes out between two moves of the cursor, and in one piece.
     fn portion(&self) -> Portion {
-        match self.kind {
+        match &self.kind {
             Kind::Syslog(_) => Portion::default(),
             // Each frame is synced before its cursor moves, and files are rotated between them.
             Kind::File(_) => Portion { frames: 1, ..Portion::default() },
+            Kind::Http(sink) => sink.portion(),
         }
     }
 
@@ -195,6 +208,7 @@ impl AnySink {
         match &mut self.kind {
             Kind::Syslog(sink) => sink.render(chosen, from, created, out),
             Kind::File(sink) => sink.render(chosen, from, created, out),
+            Kind::Http(sink) => sink.render(chosen, from, created, out),
         }
     }
 
@@ -203,6 +217,7 @@ impl AnySink {
         match &mut self.kind {
             Kind::Syslog(sink) => sink.render_alert(alert, &self.host, out),
             Kind::File(sink) => sink.render_alert(alert, out),
+            Kind::Http(sink) => sink.render_alert(alert, &self.host, out),
         }
     }
 
@@ -219,6 +234,10 @@ impl AnySink {
                 Ok(None)
             }
             Kind::File(sink) => sink.begin(saved, now).await.map(Some),
+            Kind::Http(sink) => {
+                sink.begin();
+                Ok(None)
+            }
         }
     }
 
@@ -227,6 +246,7 @@ impl AnySink {
         match &mut self.kind {
             Kind::Syslog(sink) => sink.send(rendered, now).await,
             Kind::File(sink) => sink.send(rendered).await,
+            Kind::Http(sink) => sink.send(rendered, now).await,
         }
     }
 
@@ -236,6 +256,7 @@ impl AnySink {
         match &mut self.kind {
             Kind::Syslog(sink) => sink.finish().await.map(|()| Finished::default()),
             Kind::File(sink) => Ok(Finished { mark: sink.finish().await?, ..Finished::default() }),
+            Kind::Http(sink) => sink.finish().await,
         }
     }
 }

@@ -353,7 +353,7 @@ fn alert(id: &str, severity: Severity) -> Alert {
     }
 }
 
-fn store_alerts(bench: &mut Bench, ids: &[&str]) {
+pub(super) fn store_alerts(bench: &mut Bench, ids: &[&str]) {
     let alerts: Vec<Alert> = ids.iter().map(|id| alert(id, Severity::High)).collect();
     bench.store.commit(&Commit { alerts: &alerts, ..Commit::default() }, NOW).expect("commit");
 }

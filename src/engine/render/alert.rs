@@ -282,8 +282,8 @@ fn category(rule: &str) -> &'static str {
     }
 }
 
-/// Differs between the transitions of one alert and is the same in every replay.
-pub(super) fn transition_id(alert: &Alert) -> String {
+/// `event.id` of an alert's transition. Differs between the transitions of one alert and is the same in every replay.
+pub fn transition_id(alert: &Alert) -> String {
     let number = match alert.state {
         AlertState::Firing => 0,
         AlertState::Resolved => 1,

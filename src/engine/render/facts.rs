@@ -159,7 +159,7 @@ pub(super) fn outcome(row: &Row) -> Option<&'static str> {
 }
 
 /// `event.dataset`: the log that the line was in.
-pub(super) fn dataset(row: &Row) -> &'static str {
+pub fn dataset(row: &Row) -> &'static str {
     // Made when compiled: each event has one.
     macro_rules! table {
         ($($module:ident $name:literal),+ $(,)?) => {

@@ -31,7 +31,7 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::facts::level_of;
+pub use self::facts::{dataset as dataset_of, level_of};
 pub use self::limits::Shrink;
 
 use self::event_id::EventId;
@@ -358,6 +358,11 @@ impl OriginEncoder<'_> {
     pub fn records<'a>(&self, event: &Event<'a>) -> impl Iterator<Item = Record<'a>> + use<'a> {
         let event = *event;
         (self.scheme.parts)(&event).iter().map(move |part| Record { event, part: *part })
+    }
+
+    /// `event.id` of `event`.
+    pub fn id(&self, event: &Event<'_>) -> [u8; event_id::ID_LEN] {
+        self.id.of(event)
     }
 
     /// Appends all of `record`, whose line was read at `created`, without a line break.

@@ -235,7 +235,8 @@ impl HttpClient {
             self.lock().push(connection);
         }
         if answer.status == StatusCode::BAD_REQUEST && !self.url.https && says_https(&answer.body) {
-            return Err(self.refused(&answer, "; write https:// in `url`", None));
+            let minute = Some(Period::from_secs(60));
+            return Err(self.refused(&answer, "; write https:// in `url`", minute));
         }
         Ok(answer)
     }

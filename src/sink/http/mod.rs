@@ -1,6 +1,253 @@
-//! Sinks that send events over HTTP.
+//! The HTTP sink: events to receivers that say what became of them.
+//!
+//! | file | |
+//! |---|---|
+//! | `config`, `url` | settings |
+//! | `client` | requests and answers, for all sinks that speak HTTP |
+//! | `batch` | records, and what is known of each |
+//! | `deliver` | what an answer means, and what is sent again |
+//! | the others | one interface each |
+//!
+//! To add an interface: a file with an [`Api`], a variant of [`ApiName`], a row in [`APIS`].
+//!
+//! Invariant: a turn is finished when every record was taken or is a dead letter. Requests of one
+//! turn run at the same time, at most `in_flight`; with one, records arrive in their order.
 
+mod batch;
 pub(in crate::sink) mod client;
+mod config;
+mod deliver;
+mod elasticsearch;
+mod gelf;
+mod json;
+mod loki;
+mod splunk;
 mod url;
 
+#[cfg(test)]
+mod stand_in;
+#[cfg(test)]
+mod tests;
+
+pub use config::{ApiName, HttpConfig, OnClientError};
 pub use url::{Url, UrlError};
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use self::batch::{Batch, Entry, Part, Whence};
+use self::client::{Answer, HttpClient, Request};
+use self::deliver::Verdict;
+use super::{Chosen, Finished, Portion, Rendered, SinkCommon, SinkContext, SinkError};
+use crate::engine::detect::Alert;
+use crate::engine::render::alert::transition_id;
+use crate::engine::render::{Encoder, Shrink, dataset_of, level_of};
+use crate::store::DeadLetter;
+use crate::units::{Period, Timestamp};
+
+/// Records of a request: a receiver that answers for each, or has to be asked for halves, has
+/// enough to do with them.
+const RECORDS_MAX: usize = 2000;
+
+/// How long indexers may take to confirm.
+const ACK_LIMIT: Period = Period::from_secs(120);
+
+/// What a receiver speaks.
+trait Api: fmt::Debug + Send + Sync {
+    /// How many records go into a request at most.
+    fn most(&self) -> usize {
+        usize::MAX
+    }
+
+    /// The request that hands `part` over.
+    fn request(&self, part: &Part<'_>, now: Timestamp) -> Result<Request, SinkError>;
+
+    /// What the answer says about the records of `part`.
+    fn judge(&self, part: &Part<'_>, answer: &Answer) -> Verdict;
+
+    /// Asks whether what `ticket` was given for is safe.
+    fn question(&self, ticket: u64) -> Request {
+        unreachable!("an interface that gives tickets ({ticket}) is asked about them")
+    }
+
+    /// What the answer to that question says.
+    fn is_safe(&self, _ticket: u64, _answer: &Answer) -> Option<bool> {
+        None
+    }
+}
+
+/// A row of [`APIS`].
+pub(super) struct ApiEntry {
+    /// The value of `api`.
+    name: &'static str,
+    /// The word before a token in `Authorization`.
+    token: &'static str,
+    open: fn(&HttpConfig) -> Box<dyn Api>,
+}
+
+/// Every interface.
+const APIS: &[ApiEntry] = &[
+    ApiEntry { name: "elasticsearch", token: "ApiKey", open: elasticsearch::Elasticsearch::open },
+    ApiEntry { name: "splunk_hec", token: "Splunk", open: splunk::Splunk::open },
+    ApiEntry { name: "loki", token: "Bearer", open: loki::Loki::open },
+    ApiEntry { name: "gelf", token: "Bearer", open: gelf::Gelf::open },
+    ApiEntry { name: "json", token: "Bearer", open: json::Json::open },
+];
+
+/// What the requests of a sink share.
+#[derive(Debug)]
+struct Line {
+    api: Box<dyn Api>,
+    client: HttpClient,
+    on_client_error: OnClientError,
+    ack_limit: Period,
+}
+
+/// A sink that sends events over HTTP.
+#[derive(Debug)]
+pub struct HttpSink {
+    encoder: Encoder,
+    line: Arc<Line>,
+    /// What is known of the records that were rendered and not sent.
+    entries: Vec<Entry>,
+    /// Requests under way.
+    running: JoinSet<Result<Vec<DeadLetter>, SinkError>>,
+    in_flight: usize,
+    portion: Portion,
+    /// What was refused for good in this turn.
+    letters: Vec<DeadLetter>,
+}
+
+impl HttpSink {
+    /// A sink as `config` describes it; connects when there is something to send.
+    pub fn new(
+        config: &HttpConfig,
+        common: &SinkCommon,
+        name: &str,
+        context: &SinkContext,
+    ) -> Self {
+        let encoder = Encoder::new(config.encoding(), &context.agent, common.keep_original)
+            .showing_secrets(common.show_secrets);
+        let client =
+            HttpClient::new(&config.url, config.credentials(), &config.tls, config.timeout, name);
+        let line = Line {
+            api: (config.api.entry().open)(config),
+            client,
+            on_client_error: config.on_client_error,
+            ack_limit: config.ack_timeout.unwrap_or(ACK_LIMIT),
+        };
+        let bytes = config.max_request.0 as usize;
+        Self {
+            encoder,
+            line: Arc::new(line),
+            entries: Vec::new(),
+            running: JoinSet::new(),
+            in_flight: config.in_flight as usize,
+            portion: Portion { bytes, messages: RECORDS_MAX, ..Portion::default() },
+            letters: Vec::new(),
+        }
+    }
+
+    pub(super) fn portion(&self) -> Portion {
+        self.portion
+    }
+
+    pub(super) fn render(
+        &mut self,
+        chosen: Chosen<'_>,
+        from: usize,
+        created: Timestamp,
+        out: &mut Rendered,
+    ) -> usize {
+        let origin = &chosen.batch().origin;
+        let whence = Arc::new(Whence { host: origin.host.clone(), path: origin.path.clone() });
+        let encoder = self.encoder.open(origin);
+        let mut next = from;
+        for event in chosen.events(from) {
+            if out.is_full() {
+                break;
+            }
+            next += 1;
+            let row = event.row();
+            let id = encoder.id(&event);
+            for (number, record) in encoder.records(&event).enumerate() {
+                let start = out.bytes.len();
+                encoder.render(&record, created, &mut out.bytes);
+                out.end_message();
+                let mut id: String = id.iter().copied().map(char::from).collect();
+                if number != 0 {
+                    // Another document, which has to have an id of its own.
+                    id.push_str(&format!("-{number}"));
+                }
+                self.entries.push(Entry {
+                    id,
+                    time: row.time,
+                    dataset: dataset_of(row),
+                    level: level_of(row).name(),
+                    origin: Arc::clone(&whence),
+                    bytes: start..out.bytes.len(),
+                });
+            }
+            out.events += 1;
+        }
+        next
+    }
+
+    pub(super) fn render_alert(&mut self, alert: &Alert, host: &str, out: &mut Rendered) {
+        let start = out.bytes.len();
+        self.encoder.render_alert(alert, Shrink::NONE, &mut out.bytes);
+        out.end_message();
+        out.alerts += 1;
+        self.entries.push(Entry {
+            id: transition_id(alert),
+            time: alert.at,
+            dataset: "gatewatch.alert",
+            level: alert.severity.name(),
+            origin: Arc::new(Whence { host: host.to_owned(), path: String::new() }),
+            bytes: start..out.bytes.len(),
+        });
+    }
+
+    /// A turn begins, for the first time or anew: what an older one has under way is given up.
+    pub(super) fn begin(&mut self) {
+        self.running = JoinSet::new();
+        self.entries.clear();
+        self.letters.clear();
+    }
+
+    /// Hands a portion over, when one of the requests under way has ended if there are too many.
+    pub(super) async fn send(
+        &mut self,
+        rendered: &Rendered,
+        now: Timestamp,
+    ) -> Result<(), SinkError> {
+        while self.in_flight <= self.running.len() {
+            self.one_ended().await?;
+        }
+        let entries = std::mem::take(&mut self.entries);
+        let batch = Batch { bytes: rendered.bytes.clone(), entries };
+        self.running.spawn(deliver::deliver(Arc::clone(&self.line), batch, now));
+        Ok(())
+    }
+
+    /// Waits for all requests of the turn.
+    pub(super) async fn finish(&mut self) -> Result<Finished, SinkError> {
+        while !self.running.is_empty() {
+            self.one_ended().await?;
+        }
+        let rejections = std::mem::take(&mut self.letters);
+        Ok(Finished { rejections, ..Finished::default() })
+    }
+
+    async fn one_ended(&mut self) -> Result<(), SinkError> {
+        match self.running.join_next().await {
+            Some(Ok(ended)) => self.letters.extend(ended?),
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // Given up by `begin` only, which forgets them.
+            Some(Err(_)) | None => (),
+        }
+        Ok(())
+    }
+}
