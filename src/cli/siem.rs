@@ -215,6 +215,9 @@ fn proof(config: &SinkConfig) -> &'static str {
     match &config.kind {
         SinkKind::Syslog(config) => config.proof(),
         SinkKind::File(_) => "it is on the disk",
+        SinkKind::Http(config) => config.proof(),
+        SinkKind::Exec(_) => "the program has read it; what it did with it is not known",
+        SinkKind::Stdout(_) => "it is written; who reads it is not known",
     }
 }
 
@@ -226,6 +229,8 @@ fn query(config: &SinkConfig, id: &str) -> String {
              a filter on the payload, in Sentinel CommonSecurityLog | where ExternalID == \"{id}\""
         ),
         SinkKind::File(config) => format!("grep {id} '{}'", config.path.display()),
+        SinkKind::Http(config) => config.query(id),
+        SinkKind::Exec(_) | SinkKind::Stdout(_) => format!("look for {id} where the lines go"),
     }
 }
 

@@ -12,7 +12,7 @@ use super::preset::{Preset, Shape};
 use super::select::Selection;
 use super::tls::TlsConfig;
 use crate::engine::render::Encoding;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, Period};
 
 /// `[[sink]]`: where events go.
 ///
@@ -110,6 +110,10 @@ pub enum SinkKind {
     File(FileConfig),
     /// `type = "http"`
     Http(Box<HttpConfig>),
+    /// `type = "exec"`
+    Exec(ExecConfig),
+    /// `type = "stdout"`
+    Stdout(StdoutConfig),
 }
 
 impl<'de> Deserialize<'de> for SinkConfig {
@@ -142,6 +146,8 @@ impl SinkConfig {
             SinkKind::Syslog(config) => format!("syslog:{}", config.address.first()),
             SinkKind::File(config) => format!("file:{}", config.path.display()),
             SinkKind::Http(config) => format!("http:{}", config.url),
+            SinkKind::Exec(config) => format!("exec:{}", config.command.join(" ")),
+            SinkKind::Stdout(_) => "stdout".to_owned(),
         })
     }
 
@@ -151,6 +157,8 @@ impl SinkConfig {
             SinkKind::Syslog(_) => "syslog",
             SinkKind::File(_) => "file",
             SinkKind::Http(_) => "http",
+            SinkKind::Exec(_) => "exec",
+            SinkKind::Stdout(_) => "stdout",
         }
     }
 
@@ -174,8 +182,9 @@ impl SinkConfig {
     pub fn complaint(&self) -> Option<SinkComplaint> {
         match &self.kind {
             SinkKind::Syslog(config) => config.complaint(),
-            SinkKind::File(_) => None,
+            SinkKind::File(_) | SinkKind::Stdout(_) => None,
             SinkKind::Http(config) => config.complaint(),
+            SinkKind::Exec(config) => config.complaint(),
         }
     }
 }
@@ -307,6 +316,54 @@ pub struct FileConfig {
     /// How many old files are kept, at least one.
     #[serde(default = "files_kept")]
     pub keep: u32,
+}
+
+/// `[[sink]]` with `type = "exec"`: one event a line for a program of your own.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ExecConfig {
+    /// The program by its whole path, and its arguments; no shell looks at them.
+    pub command: Vec<String>,
+
+    /// How events are written: `ecs`, or another name of the list of encodings.
+    #[serde(default)]
+    pub encoding: Encoding,
+
+    /// How long it may read nothing before it is killed and started anew.
+    #[serde(default = "exec_timeout")]
+    pub timeout: Period,
+}
+
+impl ExecConfig {
+    fn complaint(&self) -> Option<SinkComplaint> {
+        let complaint = |key: &str, reason: &str| {
+            Some(SinkComplaint { key: key.to_owned(), reason: reason.to_owned() })
+        };
+        if !self.command.first().is_some_and(|program| program.starts_with('/')) {
+            let reason = "write the program by its whole path: [\"/usr/local/bin/forward\"]";
+            return complaint("command", reason);
+        }
+        if self.command.iter().any(|word| word.contains('\0')) {
+            return complaint("command", "no argument can hold a zero byte");
+        }
+        if self.timeout.ms() == 0 {
+            return complaint("timeout", "no program reads in no time; write `60s`");
+        }
+        None
+    }
+}
+
+/// `[[sink]]` with `type = "stdout"`: one event a line to standard output.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct StdoutConfig {
+    /// How events are written: `ecs`, or another name of the list of encodings.
+    #[serde(default)]
+    pub encoding: Encoding,
+}
+
+fn exec_timeout() -> Period {
+    Period::from_secs(60)
 }
 
 fn yes() -> bool {

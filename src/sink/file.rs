@@ -17,9 +17,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
 use super::config::{FileConfig, SinkCommon};
-use super::{Chosen, Rendered, SinkContext, SinkError};
-use crate::engine::detect::Alert;
-use crate::engine::render::{Encoder, Shrink};
+use super::lines::Lines;
+use super::{Rendered, SinkContext, SinkError};
 use crate::units::Timestamp;
 
 /// How far a file is written for certain.
@@ -39,7 +38,7 @@ pub struct FileMark {
 #[derive(Debug)]
 pub struct FileSink {
     place: Place,
-    encoder: Encoder,
+    pub(super) lines: Lines,
     open: Option<Opened>,
 }
 
@@ -70,40 +69,7 @@ impl FileSink {
             daily: config.daily,
             keep: config.keep.max(1),
         };
-        let encoder = Encoder::new(config.encoding, &context.agent, common.keep_original)
-            .showing_secrets(common.show_secrets);
-        Self { place, encoder, open: None }
-    }
-
-    pub(super) fn render(
-        &mut self,
-        chosen: Chosen<'_>,
-        from: usize,
-        created: Timestamp,
-        out: &mut Rendered,
-    ) -> usize {
-        let encoder = self.encoder.open(&chosen.batch().origin);
-        let mut next = from;
-        for event in chosen.events(from) {
-            if out.is_full() {
-                break;
-            }
-            next += 1;
-            for record in encoder.records(&event) {
-                encoder.render(&record, created, &mut out.bytes);
-                out.bytes.push(b'\n');
-                out.end_message();
-            }
-            out.events += 1;
-        }
-        next
-    }
-
-    pub(super) fn render_alert(&mut self, alert: &Alert, out: &mut Rendered) {
-        self.encoder.render_alert(alert, Shrink::NONE, &mut out.bytes);
-        out.bytes.push(b'\n');
-        out.end_message();
-        out.alerts += 1;
+        Self { place, lines: Lines::new(config.encoding, common, context), open: None }
     }
 
     /// Makes the file ready for a turn, for the first time or anew: cuts it back to `saved`, and
@@ -135,12 +101,11 @@ impl FileSink {
         let Some(open) = &mut self.open else {
             return Err(self.place.error("write", io::ErrorKind::NotFound.into()));
         };
-        let header = self.encoder.entry().header.filter(|_| open.written == 0);
-        let header = header.map(|names| format!("{names}\n")).unwrap_or_default();
+        let header = if open.written == 0 { self.lines.header() } else { Vec::new() };
         // Whatever happens now, the file is no longer what its mark says.
         open.written += (header.len() + rendered.bytes.len()) as u64;
         let written = async {
-            open.file.write_all(header.as_bytes()).await?;
+            open.file.write_all(&header).await?;
             open.file.write_all(&rendered.bytes).await?;
             open.file.flush().await
         };

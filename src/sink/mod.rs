@@ -16,7 +16,8 @@
 //! | `connection`, `tls`, `unacked` | what a connection is, for all sinks that use the network |
 //! | `relp` | syslog with an answer to each message |
 //! | `http` | Elasticsearch, Splunk, Loki, Graylog, JSON lines |
-//! | `file` | lines with rotation |
+//! | `file`, `lines` | lines with rotation |
+//! | `exec`, `stdout` | lines for a program, and for whoever started us |
 //! | `progress` | how far a sink is, as the store keeps it |
 //! | `status` | what a sink is doing, for metrics and people |
 //!
@@ -33,15 +34,18 @@ mod config;
 mod connection;
 mod delivery;
 mod error;
+mod exec;
 mod file;
 mod header;
 mod http;
+mod lines;
 mod message;
 mod preset;
 mod progress;
 pub mod relp;
 mod select;
 mod status;
+mod stdout;
 mod syslog;
 mod task;
 mod tls;
@@ -60,6 +64,7 @@ pub use config::{
 };
 pub use delivery::{Action, Delivery, Input, Position};
 pub use error::SinkError;
+pub use exec::ExecSink;
 pub use file::{FileMark, FileSink};
 pub use header::{HeaderForm, StructuredData};
 pub use http::{ApiName, HttpConfig, HttpSink, OnClientError, Url, UrlError};
@@ -67,6 +72,7 @@ pub use preset::Preset;
 pub use progress::Progress;
 pub use select::Chosen;
 pub use status::{Failure, SinkReport, SinkStatus};
+pub use stdout::StdoutSink;
 pub use syslog::SyslogSink;
 pub use task::{Decode, SinkTask};
 pub use tls::{Fingerprint, FingerprintError, TlsConfig, TlsError, Verify};
@@ -108,6 +114,16 @@ pub const SINKS: &[SinkEntry] = &[
         summary: "one event a line in any encoding, appended to a file that is rotated",
         example: "[[sink]]\ntype = \"file\"\npath = \"/var/log/gatewatch/events.json\"\n",
     },
+    SinkEntry {
+        kind: "exec",
+        summary: "one event a line in any encoding, for a program of your own on its standard input",
+        example: "[[sink]]\ntype = \"exec\"\ncommand = [\"/usr/local/bin/forward\", \"--all\"]\n",
+    },
+    SinkEntry {
+        kind: "stdout",
+        summary: "one event a line in any encoding, to standard output",
+        example: "[[sink]]\ntype = \"stdout\"\n",
+    },
 ];
 
 /// What sinks know about the program they run in.
@@ -136,6 +152,8 @@ enum Kind {
     Syslog(Box<SyslogSink>),
     File(Box<FileSink>),
     Http(Box<HttpSink>),
+    Exec(Box<ExecSink>),
+    Stdout(StdoutSink),
 }
 
 impl AnySink {
@@ -151,6 +169,10 @@ impl AnySink {
             SinkKind::Http(http) => {
                 Kind::Http(Box::new(HttpSink::new(http, common, &config.name(), context)))
             }
+            SinkKind::Exec(exec) => {
+                Kind::Exec(Box::new(ExecSink::new(exec, common, &config.name(), context)))
+            }
+            SinkKind::Stdout(config) => Kind::Stdout(StdoutSink::new(config, common, context)),
         };
         Self {
             name: config.name(),
@@ -173,6 +195,8 @@ impl AnySink {
             Kind::Syslog(_) => "syslog",
             Kind::File(_) => "file",
             Kind::Http(_) => "http",
+            Kind::Exec(_) => "exec",
+            Kind::Stdout(_) => "stdout",
         }
     }
 
@@ -189,7 +213,7 @@ impl AnySink {
     /// How much goes out between two moves of the cursor, and in one piece.
     fn portion(&self) -> Portion {
         match &self.kind {
-            Kind::Syslog(_) => Portion::default(),
+            Kind::Syslog(_) | Kind::Exec(_) | Kind::Stdout(_) => Portion::default(),
             // Each frame is synced before its cursor moves, and files are rotated between them.
             Kind::File(_) => Portion { frames: 1, ..Portion::default() },
             Kind::Http(sink) => sink.portion(),
@@ -207,7 +231,9 @@ impl AnySink {
     ) -> usize {
         match &mut self.kind {
             Kind::Syslog(sink) => sink.render(chosen, from, created, out),
-            Kind::File(sink) => sink.render(chosen, from, created, out),
+            Kind::File(sink) => sink.lines.render(chosen, from, created, out),
+            Kind::Exec(sink) => sink.lines.render(chosen, from, created, out),
+            Kind::Stdout(sink) => sink.lines.render(chosen, from, created, out),
             Kind::Http(sink) => sink.render(chosen, from, created, out),
         }
     }
@@ -216,7 +242,9 @@ impl AnySink {
     fn render_alert(&mut self, alert: &Alert, out: &mut Rendered) {
         match &mut self.kind {
             Kind::Syslog(sink) => sink.render_alert(alert, &self.host, out),
-            Kind::File(sink) => sink.render_alert(alert, out),
+            Kind::File(sink) => sink.lines.render_alert(alert, out),
+            Kind::Exec(sink) => sink.lines.render_alert(alert, out),
+            Kind::Stdout(sink) => sink.lines.render_alert(alert, out),
             Kind::Http(sink) => sink.render_alert(alert, &self.host, out),
         }
     }
@@ -238,6 +266,8 @@ impl AnySink {
                 sink.begin();
                 Ok(None)
             }
+            Kind::Exec(sink) => sink.begin(now).await.map(|()| None),
+            Kind::Stdout(_) => Ok(None),
         }
     }
 
@@ -247,6 +277,8 @@ impl AnySink {
             Kind::Syslog(sink) => sink.send(rendered, now).await,
             Kind::File(sink) => sink.send(rendered).await,
             Kind::Http(sink) => sink.send(rendered, now).await,
+            Kind::Exec(sink) => sink.send(rendered, now).await,
+            Kind::Stdout(sink) => sink.send(rendered).await,
         }
     }
 
@@ -257,6 +289,8 @@ impl AnySink {
             Kind::Syslog(sink) => sink.finish().await.map(|()| Finished::default()),
             Kind::File(sink) => Ok(Finished { mark: sink.finish().await?, ..Finished::default() }),
             Kind::Http(sink) => sink.finish().await,
+            Kind::Exec(sink) => sink.finish().await.map(|()| Finished::default()),
+            Kind::Stdout(_) => Ok(Finished::default()),
         }
     }
 }

@@ -168,6 +168,16 @@ fn timeout() -> Period {
 }
 
 impl HttpConfig {
+    /// What the success of the sink proves.
+    pub fn proof(&self) -> &'static str {
+        self.api.entry().proof
+    }
+
+    /// How to find the event of that id at the receiver.
+    pub fn query(&self, id: &str) -> String {
+        self.api.entry().query.replace("ID", id)
+    }
+
     /// How events are written.
     pub(super) fn encoding(&self) -> Encoding {
         match self.api {

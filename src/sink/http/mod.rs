@@ -84,16 +84,50 @@ pub(super) struct ApiEntry {
     name: &'static str,
     /// The word before a token in `Authorization`.
     token: &'static str,
+    /// What the success of a request proves.
+    proof: &'static str,
+    /// How to find an event there, with `ID` in the place of its id.
+    query: &'static str,
     open: fn(&HttpConfig) -> Box<dyn Api>,
 }
 
 /// Every interface.
 const APIS: &[ApiEntry] = &[
-    ApiEntry { name: "elasticsearch", token: "ApiKey", open: elasticsearch::Elasticsearch::open },
-    ApiEntry { name: "splunk_hec", token: "Splunk", open: splunk::Splunk::open },
-    ApiEntry { name: "loki", token: "Bearer", open: loki::Loki::open },
-    ApiEntry { name: "gelf", token: "Bearer", open: gelf::Gelf::open },
-    ApiEntry { name: "json", token: "Bearer", open: json::Json::open },
+    ApiEntry {
+        name: "elasticsearch",
+        token: "ApiKey",
+        proof: "Elasticsearch has indexed it",
+        query: "in Discover: event.id : \"ID\"",
+        open: elasticsearch::Elasticsearch::open,
+    },
+    ApiEntry {
+        name: "splunk_hec",
+        token: "Splunk",
+        proof: "Splunk has taken it; with indexer acknowledgement its indexers have stored it",
+        query: "search: index=* event.id=\"ID\"",
+        open: splunk::Splunk::open,
+    },
+    ApiEntry {
+        name: "loki",
+        token: "Bearer",
+        proof: "Loki has taken it",
+        query: "in Explore: {job=~\".+\"} |= \"ID\"",
+        open: loki::Loki::open,
+    },
+    ApiEntry {
+        name: "gelf",
+        token: "Bearer",
+        proof: "Graylog's input has got it; whether it is stored is not known",
+        query: "search: event_id:ID",
+        open: gelf::Gelf::open,
+    },
+    ApiEntry {
+        name: "json",
+        token: "Bearer",
+        proof: "the receiver says that it has taken it",
+        query: "search for ID",
+        open: json::Json::open,
+    },
 ];
 
 /// What the requests of a sink share.
