@@ -11,7 +11,8 @@ use super::{free_port, peer};
 
 /// Name, address and settings of the sink, and the source of syslog-ng; `DIR` is the test's folder.
 const WAYS: &[(&str, &str, &str, &str)] = &[
-    ("counted", "tcp", "framing = \"octet_counting\"", "syslog(transport(\"tcp\") ADDRESS)"),
+    ("counted", "tcp", "preset = \"syslog-ng\"", "syslog(transport(\"tcp\") ADDRESS)"),
+    ("old", "tcp", "preset = \"syslog-ng-network\"", "network(transport(\"tcp\") ADDRESS)"),
     ("lines", "tcp", "", "network(transport(\"tcp\") flags(syslog-protocol) ADDRESS)"),
     (
         "tls",
