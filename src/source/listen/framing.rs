@@ -43,7 +43,8 @@ impl Lines {
     /// Appends a message as one line of at most `max` bytes; an empty one is none. `cut` says that
     /// its end is missing already.
     pub(super) fn push(&mut self, message: &[u8], max: usize, cut: bool) {
-        let message = trimmed(message);
+        // What stands where a message was cut is no trailer.
+        let message = if cut { message } else { trimmed(message) };
         if message.is_empty() {
             return;
         }
@@ -75,9 +76,12 @@ impl Lines {
 
 /// The message without its trailer.
 fn trimmed(message: &[u8]) -> &[u8] {
-    let is_trailer = |byte: &u8| matches!(byte, b'\n' | b'\r' | b'\0');
     let end = message.iter().rposition(|byte| !is_trailer(byte)).map_or(0, |last| last + 1);
     &message[..end]
+}
+
+fn is_trailer(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r' | b'\0')
 }
 
 /// Where in a message the stream stands.
@@ -237,8 +241,10 @@ impl Framer {
     /// Keeps a part of the message, as far as a line may be long.
     fn keep(&mut self, bytes: &[u8]) {
         let room = (self.line_bytes_max + TRAILER_BYTES).saturating_sub(self.held.len());
-        self.held.extend_from_slice(&bytes[..room.min(bytes.len())]);
-        self.overlong |= room < bytes.len();
+        let (kept, dropped) = bytes.split_at(room.min(bytes.len()));
+        self.held.extend_from_slice(kept);
+        // A trailer of any length makes no line longer.
+        self.overlong |= !dropped.iter().all(is_trailer);
     }
 }
 
@@ -249,6 +255,18 @@ mod tests {
     use super::*;
 
     const MAX: usize = 24;
+
+    #[test]
+    fn a_long_trailer_cuts_nothing_and_a_cut_is_no_trailer() {
+        let long = [&b"<34>1 a"[..], &[b'\r'; 90]].concat();
+        let more = [&long[..], b"x\n"].concat();
+        for step in [1, 5, 200] {
+            let pieces: Vec<&[u8]> = long.chunks(step).collect();
+            assert_eq!(["<34>1 a"], *lines(&pieces), "{step}");
+            let pieces: Vec<&[u8]> = more.chunks(step).collect();
+            assert_eq!([format!("<34>1 a{}…", "\r".repeat(17))], *lines(&pieces), "{step}");
+        }
+    }
 
     /// All lines of a stream that comes in these pieces; a cut one ends with `…`.
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
