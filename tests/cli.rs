@@ -488,6 +488,31 @@ fn columns_named_on_standard_input_are_known_to_the_next_run() {
 }
 
 #[test]
+fn sinks_hand_lines_to_standard_output_and_to_a_program() {
+    let folder = Folder::new();
+    let (got, program) = (folder.path("got"), folder.path("program"));
+    fs::write(&program, format!("#!/bin/sh\ncat > {got:?}.part; mv {got:?}.part {got:?}\n"))
+        .expect("written");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(&program, executable).expect("a program");
+    let place = Place::new(&format!(
+        "{STDIN}[[sink]]\ntype = \"stdout\"\nencoding = \"csv\"\n\
+         [[sink]]\ntype = \"exec\"\ncommand = [{program:?}]\n"
+    ));
+    let outcome = place.call(&["run", "--once"]).input(ordinary_log()).run();
+    assert_eq!(0, outcome.code, "{outcome:?}");
+    let mut rows = outcome.out.lines();
+    assert!(rows.next().is_some_and(|header| header.starts_with("time,")), "{}", outcome.out);
+    assert_eq!(20, rows.count());
+    while !Path::new(&got).exists() {
+        std::thread::yield_now();
+    }
+    let text = fs::read_to_string(&got).expect("the lines");
+    assert_eq!(20, text.lines().count());
+    assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+}
+
+#[test]
 fn a_daemon_that_also_follows_files_goes_on_when_standard_input_ends() {
     let folder = Folder::new().with("a.log", ordinary_log());
     let path = folder.path("a.log");

@@ -28,6 +28,13 @@ const PAGES: &[&str] = &[
     "deploy/gatewatch-once.timer",
     "docs/encodings.md",
     "docs/metrics.md",
+    "docs/siem/elastic.md",
+    "docs/siem/graylog.md",
+    "docs/siem/loki.md",
+    "docs/siem/qradar.md",
+    "docs/siem/sentinel.md",
+    "docs/siem/splunk.md",
+    "docs/siem/wazuh.md",
 ];
 
 /// Folders whose files a page may name in backticks.
@@ -149,14 +156,17 @@ fn every_link_leads_to_a_file() {
 
 #[test]
 fn every_configuration_that_a_page_shows_is_sound() {
-    for page in ["README.md", "ARCHITECTURE.md", "SECURITY.md"] {
+    let mut count = 0;
+    for page in PAGES.iter().filter(|page| page.ends_with(".md")) {
         let text = read(page);
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();
             let shown = Config::from_texts(&[(PathBuf::from(page), block.to_owned())]);
             assert!(shown.is_ok(), "{page}: {:#?}\n{block}", shown.err());
+            count += 1;
         }
     }
+    assert!(10 < count, "only {count} blocks were found");
 }
 
 #[test]

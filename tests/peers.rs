@@ -24,6 +24,8 @@ mod logrotate;
 mod nginx;
 #[path = "peers/prometheus.rs"]
 mod prometheus;
+#[path = "peers/receiver.rs"]
+mod receiver;
 #[path = "peers/rsyslog.rs"]
 mod rsyslog;
 #[path = "peers/scrape.rs"]

@@ -468,3 +468,94 @@ fn a_task_can_be_spawned() {
     fn is_send<T: Send>(_: impl Fn(SinkTask) -> T) {}
     is_send(SinkTask::run);
 }
+
+fn exec_config(program: &Path, more: &str) -> SinkConfig {
+    let text = format!("type = \"exec\"\nname = \"own\"\ncommand = [{program:?}]\n{more}");
+    let config: SinkConfig = toml::from_str(&text).expect("a sink");
+    assert_eq!(None, config.complaint());
+    config
+}
+
+/// A script beside the store that can be started.
+fn script(bench: &Bench, text: &str) -> PathBuf {
+    let path = bench.path("program");
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("a program");
+    path
+}
+
+#[test]
+fn a_program_reads_every_line_in_order() {
+    let mut bench = Bench::new();
+    bench.store_frames(10, 100);
+    let (got, done) = (bench.path("got"), bench.path("done"));
+    let program = script(&bench, &format!("cat > {got:?}; mv {got:?} {done:?}; echo over >&2"));
+    run(async {
+        let status = bench.deliver(&exec_config(&program, ""), NOW).await.report(NOW);
+        assert_eq!((1000, 0, None), (status.accepted, status.waiting_events, status.failure));
+        // It ends by itself when its input does.
+        while !done.exists() {
+            tokio::task::yield_now().await;
+        }
+    });
+    check_each_once(&[done], 1000);
+}
+
+#[test]
+fn a_program_that_ends_early_is_started_again_and_nothing_is_lost() {
+    let mut bench = Bench::new();
+    bench.store_frames(1, 2000);
+    let got = bench.path("got");
+    // It gives up after three lines, and is a better program the fourth time.
+    let early = format!(
+        "n=$(cat {0:?} 2>/dev/null || echo 0); echo $((n + 1)) > {0:?}\n\
+         if [ $n -lt 3 ]; then head -n 3 > /dev/null; echo no >&2; exit 7; fi\ncat >> {got:?}",
+        bench.path("starts")
+    );
+    let program = script(&bench, &early);
+    let mut failures = Vec::new();
+    run(async {
+        for attempt in 0.. {
+            assert!(attempt < 9, "never done: {failures:?}");
+            let status = bench.deliver(&exec_config(&program, ""), NOW).await.report(NOW);
+            match status.failure {
+                Some(failure) => failures.push(failure.words),
+                None => break,
+            }
+        }
+    });
+    assert_eq!(3, failures.len(), "{failures:?}");
+    assert!(
+        failures[0].contains("refused: it ended with exit status: 7; it has to"),
+        "{failures:?}"
+    );
+    let received = || read(&got).matches('\n').count();
+    while received() < 2000 {
+        std::thread::yield_now();
+    }
+    check_each_once(&[got], 2000);
+}
+
+#[test]
+fn a_program_that_reads_nothing_is_killed_and_one_that_is_missing_is_named() {
+    let mut bench = Bench::new();
+    bench.store_frames(1, 3);
+    let program = script(&bench, "exec sleep 3600");
+    let hangs = exec_config(&program, "timeout = \"50ms\"");
+    let (attempt, missing) = run(async {
+        let mut sink = AnySink::new(&hangs, &SinkContext::default());
+        let mut rendered = Rendered::default();
+        render_all(&mut sink, &fixture::batch(&["x"], |_, _| ()), &mut rendered);
+        sink.begin(None, NOW).await.expect("it starts");
+        sink.send(&rendered, NOW).await.expect("the pipe has room");
+        let attempt = sink.finish().await.map(|_| ()).expect_err("it reads nothing");
+        let missing = exec_config(Path::new("/nowhere/program"), "");
+        let mut sink = AnySink::new(&missing, &SinkContext::default());
+        (attempt, sink.begin(None, NOW).await.expect_err("nothing to start"))
+    });
+    assert!(attempt.words().contains("did not answer within 50ms when asked to read its input"));
+    assert!(missing.words().starts_with("cannot start /nowhere/program: "), "{missing}");
+    let relative = "type = \"exec\"\ncommand = [\"forward\"]";
+    let relative: SinkConfig = toml::from_str(relative).expect("a sink");
+    assert_eq!("command", relative.complaint().expect("a complaint").key);
+}

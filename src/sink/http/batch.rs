@@ -71,7 +71,7 @@ impl<'b> Part<'b> {
     }
 
     /// Each with its record.
-    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = (&'b Entry, &'b [u8])> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'b Entry, &'b [u8])> {
         let batch = self.batch;
         self.rows.iter().map(move |row| {
             let entry = &batch.entries[*row];

@@ -5,13 +5,13 @@
 //! | answer | reaction |
 //! |---|---|
 //! | too large | halves, down to single records; one that is too large alone is a dead letter |
-//! | 408, 425, 429, 5xx | the turn is sent again, after what `Retry-After` says |
+//! | 408, 425, 429, 5xx | the rest of the turn is sent again, after what `Retry-After` says |
 //! | 401, 403, 404, other 4xx, 3xx | `on_client_error`: hold and try each minute, or dead letters |
 //! | some records refused | dead letters with the receiver's own words |
 //! | some records put off | those alone again, a few times |
 //!
 //! Invariant: a portion is done when each of its records was taken or is a dead letter. Anything
-//! else is an error, after which the whole turn is sent again.
+//! else is an error, after which the turn is sent again without what is settled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,55 +87,83 @@ pub(super) fn by_status(status: StatusCode) -> Verdict {
     }
 }
 
-/// Sends `batch` until each record was taken or refused for good; returns those that were refused.
-pub(super) async fn deliver(
-    line: Arc<Line>,
-    batch: Batch,
-    now: Timestamp,
-) -> Result<Vec<DeadLetter>, SinkError> {
-    let mut letters = Vec::new();
-    let mut waiting = vec![Part::all(&batch)];
-    while let Some(mut part) = waiting.pop() {
-        let most = line.api.most().max(1);
-        if most < part.len() {
-            let (first, rest) = part.split(most);
-            waiting.push(rest);
-            part = first;
-        }
-        if part.tries != 0 {
-            tokio::time::sleep(PUT_OFF * (1 << part.tries.min(TRIES_MAX))).await;
-        }
-        let answer = line.client.post(line.api.request(&part, now)?, now).await?;
-        match line.api.judge(&part, &answer) {
-            Verdict::Taken => (),
-            Verdict::Ticket(number) => line.redeem(number, now).await?,
-            Verdict::Each(fates) => {
-                waiting.extend(line.sort(&part, &answer, fates, &mut letters)?);
-            }
-            Verdict::Halve if part.len() == 1 => letters.push(part.letter(0, &answer.words())),
-            Verdict::Halve => {
-                let half = part.len() / 2;
-                let (first, second) = part.split(half);
-                waiting.extend([second, first]);
-            }
-            Verdict::Later => {
-                let pause = answer.pause;
-                return Err(line.client.refused(&answer, "; it will be tried again", pause));
-            }
-            Verdict::Wrong(hint) => {
-                line.wrong(&answer, hint)?;
-                letters.extend((0..part.len()).map(|row| part.letter(row, &answer.words())));
-            }
-            Verdict::Strange => {
-                let hint = "; this is no answer of such a receiver: check `url` and `api`";
-                return Err(line.client.refused(&answer, hint, None));
-            }
-        }
+/// What became of a portion, whether or not it got to its end.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The ids of the records that were taken.
+    pub(super) taken: Vec<String>,
+    /// Those that were refused for good.
+    pub(super) letters: Vec<DeadLetter>,
+    /// Why the others are neither.
+    pub(super) error: Option<SinkError>,
+}
+
+impl Outcome {
+    fn take(&mut self, part: &Part<'_>) {
+        self.taken.extend(part.entries().map(|(entry, _)| entry.id.clone()));
     }
-    Ok(letters)
+
+    fn refuse(&mut self, part: &Part<'_>, reason: &str) {
+        self.letters.extend((0..part.len()).map(|row| part.letter(row, reason)));
+    }
+}
+
+/// Sends `batch` until each record was taken or refused for good, or until something is wrong.
+pub(super) async fn deliver(line: Arc<Line>, batch: Batch, now: Timestamp) -> Outcome {
+    let mut outcome = Outcome::default();
+    outcome.error = line.deliver(&batch, now, &mut outcome).await.err();
+    outcome
 }
 
 impl Line {
+    async fn deliver(
+        &self,
+        batch: &Batch,
+        now: Timestamp,
+        outcome: &mut Outcome,
+    ) -> Result<(), SinkError> {
+        let mut waiting = vec![Part::all(batch)];
+        while let Some(mut part) = waiting.pop() {
+            let most = self.api.most().max(1);
+            if most < part.len() {
+                let (first, rest) = part.split(most);
+                waiting.push(rest);
+                part = first;
+            }
+            if part.tries != 0 {
+                tokio::time::sleep(PUT_OFF * (1 << part.tries.min(TRIES_MAX))).await;
+            }
+            let answer = self.client.post(self.api.request(&part, now)?, now).await?;
+            match self.api.judge(&part, &answer) {
+                Verdict::Taken => outcome.take(&part),
+                Verdict::Ticket(number) => {
+                    self.redeem(number, now).await?;
+                    outcome.take(&part);
+                }
+                Verdict::Each(fates) => waiting.extend(self.sort(&part, &answer, fates, outcome)?),
+                Verdict::Halve if part.len() == 1 => outcome.refuse(&part, &answer.words()),
+                Verdict::Halve => {
+                    let half = part.len() / 2;
+                    let (first, second) = part.split(half);
+                    waiting.extend([second, first]);
+                }
+                Verdict::Later => {
+                    let pause = answer.pause;
+                    return Err(self.client.refused(&answer, "; it will be tried again", pause));
+                }
+                Verdict::Wrong(hint) => {
+                    self.wrong(&answer, hint)?;
+                    outcome.refuse(&part, &answer.words());
+                }
+                Verdict::Strange => {
+                    let hint = "; this is no answer of such a receiver: check `url` and `api`";
+                    return Err(self.client.refused(&answer, hint, None));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// An error, unless the records are to be given up.
     fn wrong(&self, answer: &Answer, hint: &'static str) -> Result<(), SinkError> {
         match self.on_client_error {
@@ -150,16 +178,16 @@ impl Line {
         part: &Part<'b>,
         answer: &Answer,
         fates: Vec<Fate>,
-        letters: &mut Vec<DeadLetter>,
+        outcome: &mut Outcome,
     ) -> Result<Option<Part<'b>>, SinkError> {
         let (mut again, mut put_off) = (Vec::new(), None);
-        for (row, fate) in fates.into_iter().enumerate() {
+        for ((row, fate), (entry, _)) in fates.into_iter().enumerate().zip(part.entries()) {
             match fate {
-                Fate::Taken => (),
-                Fate::Refused(reason) => letters.push(part.letter(row, &reason)),
+                Fate::Taken => outcome.taken.push(entry.id.clone()),
+                Fate::Refused(reason) => outcome.letters.push(part.letter(row, &reason)),
                 Fate::Wrong(reason, hint) => match self.on_client_error {
                     OnClientError::Hold => return Err(self.said(reason, hint, Some(HOLD_PAUSE))),
-                    OnClientError::Drop => letters.push(part.letter(row, &reason)),
+                    OnClientError::Drop => outcome.letters.push(part.letter(row, &reason)),
                 },
                 Fate::Again => again.push(row),
                 Fate::Later(reason) => {

@@ -79,11 +79,12 @@ impl Api for Json {
     }
 }
 
-/// Belongs to the first and the last record and to their number.
+/// Belongs to these records in this order.
 fn idempotency_key(part: &Part<'_>) -> String {
-    let id = |(entry, _): (&super::batch::Entry, _)| entry.id.clone();
-    let first = part.entries().next().map(id).unwrap_or_default();
-    let last = part.entries().next_back().map(id).unwrap_or_default();
-    let hash = Sha256::digest(format!("{first}\0{last}\0{}", part.len()));
-    hex(&hash[..16])
+    let mut hash = Sha256::new();
+    for (entry, _) in part.entries() {
+        hash.update(&entry.id);
+        hash.update(b"\0");
+    }
+    hex(&hash.finalize()[..16])
 }

@@ -32,6 +32,7 @@ mod tests;
 pub use config::{ApiName, HttpConfig, OnClientError};
 pub use url::{Url, UrlError};
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ use tokio::task::JoinSet;
 
 use self::batch::{Batch, Entry, Part, Whence};
 use self::client::{Answer, HttpClient, Request};
-use self::deliver::Verdict;
+use self::deliver::{Outcome, Verdict};
 use super::{Chosen, Finished, Portion, Rendered, SinkCommon, SinkContext, SinkError};
 use crate::engine::detect::Alert;
 use crate::engine::render::alert::transition_id;
@@ -50,6 +51,9 @@ use crate::units::{Period, Timestamp};
 /// Records of a request: a receiver that answers for each, or has to be asked for halves, has
 /// enough to do with them.
 const RECORDS_MAX: usize = 2000;
+
+/// Records of a turn that are known to be taken; what is beyond may be sent twice.
+const SETTLED_MAX: usize = 1 << 16;
 
 /// How long indexers may take to confirm.
 const ACK_LIMIT: Period = Period::from_secs(120);
@@ -147,9 +151,12 @@ pub struct HttpSink {
     /// What is known of the records that were rendered and not sent.
     entries: Vec<Entry>,
     /// Requests under way.
-    running: JoinSet<Result<Vec<DeadLetter>, SinkError>>,
+    running: JoinSet<Outcome>,
     in_flight: usize,
     portion: Portion,
+    /// The ids of what was taken or refused in this turn, over all its attempts: it is not sent
+    /// again with the rest.
+    settled: HashSet<String>,
     /// What was refused for good in this turn.
     letters: Vec<DeadLetter>,
 }
@@ -180,6 +187,7 @@ impl HttpSink {
             running: JoinSet::new(),
             in_flight: config.in_flight as usize,
             portion: Portion { bytes, messages: RECORDS_MAX, ..Portion::default() },
+            settled: HashSet::new(),
             letters: Vec::new(),
         }
     }
@@ -244,11 +252,15 @@ impl HttpSink {
         });
     }
 
-    /// A turn begins, for the first time or anew: what an older one has under way is given up.
+    /// A turn begins, for the first time or anew: what an older attempt has under way is given up.
     pub(super) fn begin(&mut self) {
+        while let Some(ended) = self.running.try_join_next() {
+            if let Ok(outcome) = ended {
+                self.settle(outcome);
+            }
+        }
         self.running = JoinSet::new();
         self.entries.clear();
-        self.letters.clear();
     }
 
     /// Hands a portion over, when one of the requests under way has ended if there are too many.
@@ -260,9 +272,12 @@ impl HttpSink {
         while self.in_flight <= self.running.len() {
             self.one_ended().await?;
         }
-        let entries = std::mem::take(&mut self.entries);
-        let batch = Batch { bytes: rendered.bytes.clone(), entries };
-        self.running.spawn(deliver::deliver(Arc::clone(&self.line), batch, now));
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.retain(|entry| !self.settled.contains(&entry.id));
+        if !entries.is_empty() {
+            let batch = Batch { bytes: rendered.bytes.clone(), entries };
+            self.running.spawn(deliver::deliver(Arc::clone(&self.line), batch, now));
+        }
         Ok(())
     }
 
@@ -271,17 +286,27 @@ impl HttpSink {
         while !self.running.is_empty() {
             self.one_ended().await?;
         }
+        self.settled.clear();
         let rejections = std::mem::take(&mut self.letters);
         Ok(Finished { rejections, ..Finished::default() })
     }
 
     async fn one_ended(&mut self) -> Result<(), SinkError> {
         match self.running.join_next().await {
-            Some(Ok(ended)) => self.letters.extend(ended?),
+            Some(Ok(outcome)) => self.settle(outcome).map_or(Ok(()), Err),
             Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // Given up by `begin` only, which forgets them.
-            Some(Err(_)) | None => (),
+            Some(Err(_)) | None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Takes note of what became of a portion; returns what was wrong.
+    fn settle(&mut self, outcome: Outcome) -> Option<SinkError> {
+        let room = SETTLED_MAX.saturating_sub(self.settled.len());
+        self.settled.extend(outcome.taken.into_iter().take(room));
+        // Each letter once, however many there are.
+        self.settled.extend(outcome.letters.iter().map(|letter| letter.event_id.clone()));
+        self.letters.extend(outcome.letters);
+        outcome.error
     }
 }
