@@ -12,7 +12,7 @@ use super::output::{Closed, Output};
 use super::parse::encodings;
 use super::{Refused, exit, files};
 use crate::config::Config;
-use crate::daemon::Decoder;
+use crate::daemon::{Decoder, credentials};
 use crate::engine::batch::{Action, EventBatch, Field, Kind, Level, Module, Origin};
 use crate::engine::render::event_id::{self, EventId};
 use crate::engine::render::{Agent, Encoder, Encoding};
@@ -274,5 +274,9 @@ fn named<'c>(config: &'c Config, name: &str) -> Result<&'c SinkConfig> {
 fn context(config: &Config) -> SinkContext {
     let name = config.host.name.clone().unwrap_or_else(super::input::host);
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    SinkContext { agent: Agent { version, id: String::new(), name }, pid: std::process::id() }
+    SinkContext {
+        agent: Agent { version, id: String::new(), name },
+        pid: std::process::id(),
+        credentials: credentials(),
+    }
 }

@@ -170,6 +170,19 @@ pub struct EventBatch {
     extra: Vec<u8>,
     rare: Vec<(Field, Span)>,
     rows: Vec<Row>,
+    /// The raw lines stay here: [`EventBatch::withhold_lines`].
+    withheld: bool,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Rewrite {
+    /// It stays.
+    Keep,
+    /// The line does not say.
+    Drop,
+    /// This stands in its place.
+    Set(Vec<u8>),
 }
 
 impl EventBatch {
@@ -180,6 +193,7 @@ impl EventBatch {
         self.extra.clear();
         self.rare.clear();
         self.rows.clear();
+        self.withheld = false;
         std::mem::replace(&mut self.bytes, bytes)
     }
 
@@ -220,13 +234,49 @@ impl EventBatch {
         }
     }
 
+    /// Keeps the raw lines from whoever writes the events; their ids stay what they are.
+    pub fn withhold_lines(&mut self) {
+        self.withheld = true;
+    }
+
+    /// Asks `change` about each value of line `index`; a field that is set twice is asked about
+    /// twice.
+    pub fn rewrite(&mut self, index: usize, mut change: impl FnMut(Field, &[u8]) -> Rewrite) {
+        let hot = FIELDS.iter().map(|entry| entry.field).filter(|field| (*field as usize) < HOT);
+        for field in hot {
+            let span = self.rows[index].spans[field as usize];
+            self.rows[index].spans[field as usize] = self.rewritten(field, span, &mut change);
+        }
+        let (first, end) = self.rows[index].rare;
+        for place in first as usize..end as usize {
+            let (field, span) = self.rare[place];
+            self.rare[place].1 = self.rewritten(field, span, &mut change);
+        }
+    }
+
+    fn rewritten(
+        &mut self,
+        field: Field,
+        span: Span,
+        change: &mut impl FnMut(Field, &[u8]) -> Rewrite,
+    ) -> Span {
+        if !span.is_present() {
+            return span;
+        }
+        match change(field, self.slice(span)) {
+            Rewrite::Keep => span,
+            Rewrite::Drop => Span::ABSENT,
+            Rewrite::Set(value) => self.keep(&value),
+        }
+    }
+
     /// The row of line `index`, to be changed.
-    pub(super) fn row_at(&mut self, index: usize) -> &mut Row {
+    pub fn row_at(&mut self, index: usize) -> &mut Row {
         &mut self.rows[index]
     }
 
     /// Sets a field with a fixed place of line `index` to a copy of `value`.
-    pub(super) fn set_at(&mut self, index: usize, field: Field, value: &[u8]) {
+    pub fn set_at(&mut self, index: usize, field: Field, value: &[u8]) {
         let span = self.keep(value);
         self.rows[index].spans[field as usize] = span;
     }
@@ -460,6 +510,11 @@ impl<'a> Event<'a> {
     /// The raw line without its ending.
     pub fn line(&self) -> &'a [u8] {
         self.batch.slice(self.row.line)
+    }
+
+    /// The raw line as far as it may be passed on: nothing where lines are withheld.
+    pub fn line_to_show(&self) -> Option<&'a [u8]> {
+        (!self.batch.withheld).then(|| self.line())
     }
 
     /// The bytes of `field`, or `None` where the line does not say.

@@ -11,6 +11,7 @@ use super::http::HttpConfig;
 use super::preset::{Preset, Shape};
 use super::select::Selection;
 use super::tls::TlsConfig;
+use super::veil::PrivacyConfig;
 use crate::engine::render::Encoding;
 use crate::units::{ByteSize, Period};
 
@@ -67,6 +68,10 @@ pub struct SinkCommon {
     /// Leave these fields out of events, by their names: `["user_agent.original"]`.
     #[serde(default)]
     pub leave_out: Vec<String>,
+
+    /// In which form addresses and names of users leave.
+    #[serde(default)]
+    pub privacy: PrivacyConfig,
 }
 
 // Numbers of a condition are compared with numbers: no float can make a table differ from itself
@@ -87,7 +92,7 @@ pub struct Sample {
 
 impl SinkCommon {
     /// The keys of this part of the table.
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 10] = [
         "name",
         "required",
         "keep_original",
@@ -97,6 +102,7 @@ impl SinkCommon {
         "where",
         "sample",
         "leave_out",
+        "privacy",
     ];
 }
 
@@ -180,6 +186,21 @@ pub struct SinkComplaint {
 impl SinkConfig {
     /// What is wrong with settings that are each sound.
     pub fn complaint(&self) -> Option<SinkComplaint> {
+        let privacy = &self.common.privacy;
+        if let Some((key, reason)) = privacy.complaint() {
+            return Some(SinkComplaint {
+                key: format!("privacy.{key}"),
+                reason: reason.to_owned(),
+            });
+        }
+        if privacy.is_on() && self.common.keep_original {
+            let reason =
+                "the raw line names everybody, whatever `privacy` hides; take one of both out";
+            return Some(SinkComplaint {
+                key: "keep_original".to_owned(),
+                reason: reason.to_owned(),
+            });
+        }
         match &self.kind {
             SinkKind::Syslog(config) => config.complaint(),
             SinkKind::File(_) | SinkKind::Stdout(_) => None,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::tls::TlsError;
+use super::veil::KeyError;
 use crate::store::StoreError;
 use crate::units::Period;
 
@@ -92,6 +93,10 @@ pub enum SinkError {
         /// The reason the operating system gave.
         source: io::Error,
     },
+
+    /// There is no key to make tokens with, so nothing may leave.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 
     /// The store did not hand out the frame, or did not take the cursor.
     #[error(transparent)]

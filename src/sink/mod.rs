@@ -11,6 +11,7 @@
 //! | `delivery` | the pure decisions |
 //! | `task` | obeys them: store → events → bytes → receiver → cursor |
 //! | `select` | which events a sink gets, and without which fields |
+//! | `veil` | what it may tell about people |
 //! | `syslog`, `message`, `header` | syslog messages, and their way to a receiver |
 //! | `preset` | what well-known receivers want |
 //! | `connection`, `tls`, `unacked` | what a connection is, for all sinks that use the network |
@@ -50,6 +51,7 @@ mod syslog;
 mod task;
 mod tls;
 mod unacked;
+mod veil;
 
 #[cfg(test)]
 mod fixture;
@@ -76,8 +78,10 @@ pub use stdout::StdoutSink;
 pub use syslog::SyslogSink;
 pub use task::{Decode, SinkTask};
 pub use tls::{Fingerprint, FingerprintError, TlsConfig, TlsError, Verify};
+pub use veil::{KeyError, PrivacyConfig, PrivacyKey, PrivacyMode, Users};
 
 use self::select::Selection;
+use self::veil::Veil;
 use crate::engine::batch::{Event, EventBatch};
 use crate::engine::detect::Alert;
 use crate::engine::render::Agent;
@@ -133,6 +137,8 @@ pub struct SinkContext {
     pub agent: Agent,
     /// Its process id.
     pub pid: u32,
+    /// Where systemd puts credentials.
+    pub credentials: Option<std::path::PathBuf>,
 }
 
 /// A sink of any type.
@@ -142,6 +148,7 @@ pub struct AnySink {
     required: bool,
     alerts: bool,
     selection: Selection,
+    veil: Option<Veil>,
     /// Name of this machine: where alerts are raised.
     host: String,
     kind: Kind,
@@ -179,6 +186,7 @@ impl AnySink {
             required: config.required(),
             alerts: common.alerts,
             selection: Selection::new(common).expect("settings are checked when they are read"),
+            veil: Veil::new(&common.privacy, context.credentials.clone()),
             host: context.agent.name.clone(),
             kind,
         }
@@ -210,6 +218,18 @@ impl AnySink {
         self.required
     }
 
+    /// Reads what has to be there before anything may be written: the key of tokens.
+    pub fn ready(&mut self) -> Result<(), KeyError> {
+        self.veil.as_mut().map_or(Ok(()), Veil::ready)
+    }
+
+    /// Takes from the chosen events of `batch` what the receiver may not see.
+    fn hide(&mut self, batch: &mut EventBatch, rows: &[u32], now: Timestamp) {
+        if let Some(veil) = &mut self.veil {
+            veil.events(batch, rows, now);
+        }
+    }
+
     /// How much goes out between two moves of the cursor, and in one piece.
     fn portion(&self) -> Portion {
         match &self.kind {
@@ -239,7 +259,9 @@ impl AnySink {
     }
 
     /// Appends one transition of an alert to `out`.
-    fn render_alert(&mut self, alert: &Alert, out: &mut Rendered) {
+    fn render_alert(&mut self, alert: &Alert, now: Timestamp, out: &mut Rendered) {
+        let veiled = self.veil.as_mut().map(|veil| veil.alert(alert, now));
+        let alert = veiled.as_ref().unwrap_or(alert);
         match &mut self.kind {
             Kind::Syslog(sink) => sink.render_alert(alert, &self.host, out),
             Kind::File(sink) => sink.lines.render_alert(alert, out),
@@ -314,6 +336,7 @@ impl AnySink {
         batch: &EventBatch,
         now: Timestamp,
     ) -> Result<Delivered, SinkError> {
+        self.ready()?;
         let rendered = self.preview(batch, batch.len(), now);
         self.begin(None, now).await?;
         if !rendered.is_empty() {
@@ -329,7 +352,9 @@ impl AnySink {
         let rows: Vec<u32> = (0..batch.len() as u32).take(limit).collect();
         let portion = Portion { bytes: usize::MAX, messages: usize::MAX, ..self.portion() };
         let mut rendered = Rendered { portion, ..Rendered::default() };
-        self.render(Chosen::new(batch, &rows), 0, now, &mut rendered);
+        let mut batch = batch.clone();
+        self.hide(&mut batch, &rows, now);
+        self.render(Chosen::new(&batch, &rows), 0, now, &mut rendered);
         rendered
     }
 }
@@ -426,7 +451,7 @@ impl Rendered {
         self.rejections.push(DeadLetter {
             event_id: String::from_utf8_lossy(&id).into_owned(),
             reason: reason.to_owned(),
-            body: event.line().to_vec(),
+            body: event.line_to_show().unwrap_or_default().to_vec(),
             ..DeadLetter::default()
         });
     }

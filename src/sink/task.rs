@@ -235,6 +235,7 @@ impl Courier {
     async fn turn(&mut self, after: Position) -> Result<Turn, SinkError> {
         let (counts, letters) = (Counts::default(), Vec::new());
         let mut turn = Turn { position: after, counts, lines: 0, bytes: 0, letters };
+        self.task.sink.ready()?;
         self.begin(after).await?;
         self.rendered.clear();
         self.send_alerts(&mut turn).await?;
@@ -295,7 +296,8 @@ impl Courier {
             if newest < *number {
                 break;
             }
-            self.task.sink.render_alert(alert, &mut self.rendered);
+            let now = self.task.clock.now();
+            self.task.sink.render_alert(alert, now, &mut self.rendered);
             turn.position.alert = *number;
             if self.rendered.is_full() {
                 self.flush(turn).await?;
@@ -340,6 +342,7 @@ impl Courier {
         let left = self.task.sink.selection.choose(&mut self.batch, &mut self.rows);
         turn.counts.filtered += left.filtered;
         turn.counts.sampled += left.sampled;
+        self.task.sink.hide(&mut self.batch, &self.rows, self.task.clock.now());
         let mut next = 0;
         while next < self.rows.len() {
             let chosen = Chosen::new(&self.batch, &self.rows);
@@ -355,6 +358,7 @@ impl Courier {
     /// Sends what is rendered.
     async fn flush(&mut self, turn: &mut Turn) -> Result<(), SinkError> {
         if !self.rendered.is_empty() {
+            self.keep_tokens()?;
             self.task.sink.send(&self.rendered, self.task.clock.now()).await?;
         }
         let rendered = &mut self.rendered;
@@ -364,6 +368,27 @@ impl Courier {
         turn.counts.shrunk += rendered.shrunk;
         turn.letters.append(&mut rendered.rejections);
         rendered.clear();
+        Ok(())
+    }
+
+    /// Makes sure that what is sent can be revealed.
+    fn keep_tokens(&mut self) -> Result<(), SinkError> {
+        let Some(veil) = &mut self.task.sink.veil else { return Ok(()) };
+        let (tokens, max) = veil.fresh();
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let forgotten = self.task.reader.save_tokens(&tokens, max, self.task.clock.now())?;
+        veil.stored();
+        if 0 < forgotten {
+            let sink = self.task.sink.name();
+            tracing::warn!(
+                sink,
+                forgotten,
+                "tokens can no longer be revealed: there are more than \
+                `privacy.tokens_max`, or they were not used for two years"
+            );
+        }
         Ok(())
     }
 

@@ -11,6 +11,7 @@
 //! | `writer` | [`Store`]: the owner of the file, and what a commit does |
 //! | `reader` | [`StoreReader`]: frames, cursors, ledger |
 //! | `alerts`, `outbox` | what is asked of alerts, hours and messages |
+//! | `tokens` | what the tokens of sinks stand for, sealed, and who asked |
 //! | `trim` | what goes, and when |
 //! | `frame` | compression and its checksum |
 //! | `database`, `schema` | the connection, the tables |
@@ -32,6 +33,7 @@ mod letters;
 mod outbox;
 mod reader;
 mod schema;
+mod tokens;
 mod trim;
 mod writer;
 
@@ -45,5 +47,6 @@ pub use frame::{FRAME_BYTES_MAX, Frame, Seq};
 pub use letters::DeadLetter;
 pub use outbox::{Message, NewMessage, OutboxCounts};
 pub use reader::{Cursor, Ledger, ReaderCursor, SourceLedger, StoreReader, Verdict};
+pub use tokens::{Reveal, SealedToken, TokenCounts};
 pub use trim::{Trim, Trimmed};
 pub use writer::{Commit, Store, StoreSize};

@@ -122,6 +122,24 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX dead_letters_by_reader ON dead_letters (reader, number);
     ",
+    // What tokens stand for, sealed, and who asked for it.
+    "
+    CREATE TABLE tokens (
+        token TEXT PRIMARY KEY,
+        sealed BLOB NOT NULL,
+        used INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX tokens_by_use ON tokens (used);
+
+    CREATE TABLE reveals (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        uid INTEGER NOT NULL,
+        login TEXT NOT NULL,
+        token TEXT NOT NULL,
+        outcome TEXT NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// The version of the database; 0 for an empty one.

@@ -16,7 +16,7 @@ use super::writer::Store;
 use crate::units::{ByteSize, Period, Timestamp};
 
 /// Alerts and hours stay for two years and a month, so that a report can compare with last year.
-const HISTORY: Period = Period::from_secs(762 * 86_400);
+pub(super) const HISTORY: Period = Period::from_secs(762 * 86_400);
 
 /// Text of messages that were sent stays this long, for questions about them.
 const SENT_BODIES: Period = Period::from_secs(30 * 86_400);

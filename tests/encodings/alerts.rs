@@ -9,9 +9,31 @@ use gatewatch::units::{Period, Timestamp};
 use super::events::encoder;
 
 pub(super) fn rendered(entry: &EncodingEntry, alert: &Alert) -> String {
-    let mut out = Vec::new();
-    encoder(entry.encoding).render_alert(alert, Shrink::NONE, &mut out);
-    String::from_utf8(out).expect("records are UTF-8")
+    shrunk(entry, alert, Shrink::NONE)
+}
+
+pub(super) fn shrunk(entry: &EncodingEntry, alert: &Alert, shrink: Shrink) -> String {
+    let mut out = b"before".to_vec();
+    encoder(entry.encoding).render_alert(alert, shrink, &mut out);
+    let line = String::from_utf8(out).expect("records are UTF-8");
+    line.strip_prefix("before").expect("what was there stays").to_owned()
+}
+
+/// An alert of which every text that comes from a log is `text`.
+pub(super) fn of_text(text: &str) -> Alert {
+    let mut alert = burst();
+    alert.summary = text.to_owned();
+    alert.group = ["client.net", "user", "site"].map(|name| (name.into(), text.into())).to_vec();
+    alert.users = vec![text.into(); 10];
+    alert.sites = vec![text.into(); 10];
+    alert.paths = vec![text.into(); 10];
+    let line = alert.evidence.pop().expect("it has a line");
+    // Evidence is at most 512 bytes, and ten lines.
+    let end = text.floor_char_boundary(512);
+    alert.evidence = vec![Evidence { line: text[..end].to_owned(), ..line }; 10];
+    alert.addresses =
+        (1..=10).map(|host| std::net::Ipv4Addr::new(192, 0, 2, host).into()).collect();
+    alert
 }
 
 pub(super) fn alerts() -> Vec<Alert> {

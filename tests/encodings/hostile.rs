@@ -5,6 +5,7 @@ use gatewatch::engine::batch::{Field, Kind};
 use gatewatch::engine::render::{ENCODINGS, Encoding, Shrink};
 use proptest::prelude::*;
 
+use super::alerts;
 use super::decode::{self, Fields};
 use super::events::{encoder, made, records};
 
@@ -284,6 +285,40 @@ proptest! {
     }
 }
 
+proptest! {
+    // Each case is a hundred long texts in each step of each encoding.
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn each_step_of_shrinking_an_alert_is_one_line_and_no_longer(
+        bytes in bytes(),
+        repeat in 1_usize..60,
+    ) {
+        let alert = alerts::of_text(&String::from_utf8_lossy(&bytes.repeat(repeat)));
+        for entry in ENCODINGS {
+            let whole = alerts::rendered(entry, &alert).len();
+            let mut last = usize::MAX;
+            let mut step = Some(Shrink::NONE);
+            while let Some(shrink) = step {
+                let line = alerts::shrunk(entry, &alert, shrink);
+                prop_assert!(!line.contains(['\n', '\r', '\0']), "{}: {line:?}", entry.name);
+                // Names may come to the list of what was cut.
+                let length = line.len();
+                prop_assert!(length <= last.saturating_add(256), "{} {shrink:?}", entry.name);
+                last = length;
+                step = shrink.next();
+            }
+            prop_assert!(last <= whole, "{}: {last} of {whole} bytes", entry.name);
+            // Leaves room for the header of a message in a datagram of 2048 bytes.
+            prop_assert!(last <= 1750, "{}: the least is {last} bytes", entry.name);
+        }
+    }
+}
+
 #[test]
 fn what_was_cut_is_named() {
     let long = "é".repeat(9000);
@@ -320,8 +355,8 @@ fn lengths_of_the_dictionary_hold_and_cut_between_characters() {
 #[test]
 fn a_hostile_alert_forges_nothing() {
     for entry in ENCODINGS {
-        for alert in super::alerts::alerts() {
-            let line = super::alerts::rendered(entry, &alert);
+        for alert in alerts::alerts() {
+            let line = alerts::rendered(entry, &alert);
             assert!(!line.contains(['\n', '\0', '\r']), "{}: {line:?}", entry.name);
             let source = match entry.encoding {
                 Encoding::Cef => decode::cef(&line).1.remove("src"),

@@ -211,14 +211,14 @@ fn log_name(row: &Row) -> Log {
 }
 
 /// The entries of a forwarding header from left to right.
-pub(super) fn hops(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn hops(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let entries = header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     entries.filter(|entry| !entry.is_empty()).take(HOPS_MAX)
 }
 
 /// The address in one entry of a forwarding header or in the name of a peer: with or without a
 /// port, brackets, quotes, or `for=` before it.
-pub(super) fn address_in(entry: &[u8]) -> Option<IpAddr> {
+pub fn address_in(entry: &[u8]) -> Option<IpAddr> {
     let node = entry.split(|byte| *byte == b';').find_map(|pair| {
         let (name, value) = pair.trim_ascii().split_at_checked(4)?;
         name.eq_ignore_ascii_case(b"for=").then_some(value)

@@ -31,7 +31,7 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::facts::{dataset as dataset_of, level_of};
+pub use self::facts::{address_in, dataset as dataset_of, hops, level_of};
 pub use self::limits::Shrink;
 
 use self::event_id::EventId;

@@ -86,6 +86,8 @@ impl AlertView<'_> {
             Fact::ClientIpv4 => first.filter(IpAddr::is_ipv4).and_then(address),
             Fact::ClientIpv6 => first.filter(IpAddr::is_ipv6).and_then(address),
             Fact::User | Fact::LoginUser => text(alert.users.first()?),
+            // A name that a client chose: the shortest form has no room for it.
+            Fact::Domain | Fact::Site if self.limits.minimal => None,
             Fact::Domain | Fact::Site => text(alert.sites.first()?),
             Fact::Path => text(alert.paths.first()?),
             Fact::Addresses => {

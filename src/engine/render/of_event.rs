@@ -296,7 +296,7 @@ impl View<'_> {
     /// The raw line, where it is kept: as the operator wants it, and of a line that no format read.
     fn original(&self) -> Option<Cow<'_, [u8]>> {
         let kept = self.row.kind == Kind::ParseFailure || self.encoder.encoder.keep_original;
-        let line = self.event.line();
+        let line = self.event.line_to_show()?;
         (kept && !line.is_empty()).then(|| self.clean(line, Form::Text))
     }
 

@@ -39,9 +39,10 @@ impl Scribe<'_, '_> {
         self.json.raw(r#""id":""#);
         self.json.out.extend_from_slice(&self.encoder.id.of(self.event));
         self.json.raw(r#"","#);
-        if self.full {
+        // Whoever guesses what is missing could prove it by the hash.
+        if let Some(line) = self.event.line_to_show().filter(|_| self.full) {
             self.json.raw(r#""hash":""#);
-            push_line_hash(self.json.out, self.event.line());
+            push_line_hash(self.json.out, line);
             self.json.raw(r#"","#);
         }
         self.original();
@@ -62,6 +63,7 @@ impl Scribe<'_, '_> {
     }
 
     fn original(&mut self) {
+        let Some(line) = self.event.line_to_show() else { return };
         let max = match self.row.kind {
             Kind::ParseFailure => self.limits.unread,
             _ if self.encoder.encoder.keep_original => self.limits.original,
@@ -70,7 +72,6 @@ impl Scribe<'_, '_> {
         if max == 0 {
             self.json.note_cut("event.original");
         } else {
-            let line = self.event.line();
             self.url_text(key!("original"), "event.original", line, Form::Text, max);
         }
     }
