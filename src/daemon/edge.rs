@@ -126,7 +126,11 @@ impl Parts {
     ) -> Result<Self, DaemonError> {
         let config = &shared.config;
         let open_reader = || StoreReader::open(&config.store.path);
-        let context = SinkContext { agent: shared.agent.clone(), pid: std::process::id() };
+        let context = SinkContext {
+            agent: shared.agent.clone(),
+            pid: std::process::id(),
+            otel: shared.otel.clone(),
+        };
         let enricher = Arc::new(config.enricher());
         let (mut sinks, mut statuses) = (Vec::new(), Vec::new());
         for sink in &config.sinks {

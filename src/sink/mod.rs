@@ -19,6 +19,7 @@
 //! | `file`, `lines` | lines with rotation |
 //! | `exec`, `stdout` | lines for a program, and for whoever started us |
 //! | `progress` | how far a sink is, as the store keeps it |
+//! | `otlp` | OpenTelemetry's log records, over HTTP and gRPC |
 //! | `status` | what a sink is doing, for metrics and people |
 //!
 //! To add a sink: a file, a variant of [`SinkConfig`] and of [`AnySink`], a row in [`SINKS`].
@@ -40,6 +41,7 @@ mod header;
 mod http;
 mod lines;
 mod message;
+mod otlp;
 mod preset;
 mod progress;
 pub mod relp;
@@ -68,6 +70,7 @@ pub use exec::ExecSink;
 pub use file::{FileMark, FileSink};
 pub use header::{HeaderForm, StructuredData};
 pub use http::{ApiName, HttpConfig, HttpSink, OnClientError, Url, UrlError};
+pub use otlp::{Headers, OtelVariables, OtlpConfig, OtlpSink, Protocol};
 pub use preset::Preset;
 pub use progress::Progress;
 pub use select::Chosen;
@@ -77,6 +80,7 @@ pub use syslog::SyslogSink;
 pub use task::{Decode, SinkTask};
 pub use tls::{Fingerprint, FingerprintError, TlsConfig, TlsError, Verify};
 
+use self::connection::network;
 use self::select::Selection;
 use crate::engine::batch::{Event, EventBatch};
 use crate::engine::detect::Alert;
@@ -110,6 +114,11 @@ pub const SINKS: &[SinkEntry] = &[
                   url = \"https://es.example.org:9200\"\n",
     },
     SinkEntry {
+        kind: "otlp",
+        summary: "OpenTelemetry's log records, to any collector, over HTTP or gRPC",
+        example: "[[sink]]\ntype = \"otlp\"\nurl = \"https://otel.example.org:4318\"\n",
+    },
+    SinkEntry {
         kind: "file",
         summary: "one event a line in any encoding, appended to a file that is rotated",
         example: "[[sink]]\ntype = \"file\"\npath = \"/var/log/gatewatch/events.json\"\n",
@@ -133,6 +142,8 @@ pub struct SinkContext {
     pub agent: Agent,
     /// Its process id.
     pub pid: u32,
+    /// What the environment says about sending to OpenTelemetry.
+    pub otel: OtelVariables,
 }
 
 /// A sink of any type.
@@ -154,6 +165,7 @@ enum Kind {
     Http(Box<HttpSink>),
     Exec(Box<ExecSink>),
     Stdout(StdoutSink),
+    Otlp(Box<OtlpSink>),
 }
 
 impl AnySink {
@@ -173,6 +185,9 @@ impl AnySink {
                 Kind::Exec(Box::new(ExecSink::new(exec, common, &config.name(), context)))
             }
             SinkKind::Stdout(config) => Kind::Stdout(StdoutSink::new(config, common, context)),
+            SinkKind::Otlp(otlp) => {
+                Kind::Otlp(Box::new(OtlpSink::new(otlp, common, &config.name(), context)))
+            }
         };
         Self {
             name: config.name(),
@@ -197,6 +212,7 @@ impl AnySink {
             Kind::Http(_) => "http",
             Kind::Exec(_) => "exec",
             Kind::Stdout(_) => "stdout",
+            Kind::Otlp(_) => "otlp",
         }
     }
 
@@ -217,6 +233,7 @@ impl AnySink {
             // Each frame is synced before its cursor moves, and files are rotated between them.
             Kind::File(_) => Portion { frames: 1, ..Portion::default() },
             Kind::Http(sink) => sink.portion(),
+            Kind::Otlp(sink) => sink.portion(),
         }
     }
 
@@ -235,6 +252,7 @@ impl AnySink {
             Kind::Exec(sink) => sink.lines.render(chosen, from, created, out),
             Kind::Stdout(sink) => sink.lines.render(chosen, from, created, out),
             Kind::Http(sink) => sink.render(chosen, from, created, out),
+            Kind::Otlp(sink) => sink.render(chosen, from, created, out),
         }
     }
 
@@ -246,6 +264,7 @@ impl AnySink {
             Kind::Exec(sink) => sink.lines.render_alert(alert, out),
             Kind::Stdout(sink) => sink.lines.render_alert(alert, out),
             Kind::Http(sink) => sink.render_alert(alert, &self.host, out),
+            Kind::Otlp(sink) => sink.render_alert(alert, out),
         }
     }
 
@@ -268,6 +287,7 @@ impl AnySink {
             }
             Kind::Exec(sink) => sink.begin(now).await.map(|()| None),
             Kind::Stdout(_) => Ok(None),
+            Kind::Otlp(sink) => sink.begin().map(|()| None),
         }
     }
 
@@ -279,6 +299,7 @@ impl AnySink {
             Kind::Http(sink) => sink.send(rendered, now).await,
             Kind::Exec(sink) => sink.send(rendered, now).await,
             Kind::Stdout(sink) => sink.send(rendered).await,
+            Kind::Otlp(sink) => sink.send(rendered, now).await,
         }
     }
 
@@ -291,6 +312,7 @@ impl AnySink {
             Kind::Http(sink) => sink.finish().await,
             Kind::Exec(sink) => sink.finish().await.map(|()| Finished::default()),
             Kind::Stdout(_) => Ok(Finished::default()),
+            Kind::Otlp(sink) => sink.finish().await,
         }
     }
 }
