@@ -189,26 +189,26 @@ fn check_same(request: &[u8], models: &[Model]) {
     }
 }
 
+/// A value in JSON.
+fn value(json: &serde_json::Value) -> AnyValue {
+    let (kind, inner) = json.as_object().and_then(|map| map.iter().next()).expect("a value");
+    let value = match kind.as_str() {
+        "stringValue" => Value::StringValue(inner.as_str().expect("a text").to_owned()),
+        "intValue" => Value::IntValue(inner.as_str().expect("a text").parse().expect("a number")),
+        "doubleValue" => Value::DoubleValue(inner.as_f64().expect("a number")),
+        "arrayValue" => Value::ArrayValue(opentelemetry_proto::tonic::common::v1::ArrayValue {
+            values: inner["values"].as_array().expect("a list").iter().map(value).collect(),
+        }),
+        other => panic!("a value of kind {other}"),
+    };
+    AnyValue { value: Some(value) }
+}
+
 /// JSON as the same types: whole numbers are texts, identifiers hexadecimal.
 fn from_json(request: &[u8]) -> Vec<u8> {
     let request: serde_json::Value = serde_json::from_slice(request).expect("JSON");
     let string = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let number = |value: &serde_json::Value| string(value).parse::<u64>().expect("a number");
-    fn value(json: &serde_json::Value) -> AnyValue {
-        let (kind, inner) = json.as_object().and_then(|map| map.iter().next()).expect("a value");
-        let value = match kind.as_str() {
-            "stringValue" => Value::StringValue(inner.as_str().expect("a text").to_owned()),
-            "intValue" => {
-                Value::IntValue(inner.as_str().expect("a text").parse().expect("a number"))
-            }
-            "doubleValue" => Value::DoubleValue(inner.as_f64().expect("a number")),
-            "arrayValue" => Value::ArrayValue(opentelemetry_proto::tonic::common::v1::ArrayValue {
-                values: inner["values"].as_array().expect("a list").iter().map(value).collect(),
-            }),
-            other => panic!("a value of kind {other}"),
-        };
-        AnyValue { value: Some(value) }
-    }
     let attributes = |json: &serde_json::Value| -> Vec<KeyValue> {
         let pairs = json.as_array().expect("attributes").iter();
         let pair = |pair: &serde_json::Value| KeyValue {

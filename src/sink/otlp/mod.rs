@@ -329,7 +329,8 @@ async fn deliver(line: Arc<Line>, batch: Batch, now: Timestamp) -> Result<Outcom
     let mut outcome = Outcome::default();
     let (mut taken, mut unsure) = (false, Vec::new());
     // The part that is sent next stands last.
-    let mut parts = Vec::from([0..pieces.len()]);
+    let mut parts = Vec::new();
+    parts.push(0..pieces.len());
     while let Some(part) = parts.pop() {
         match line.ask(&pieces[part.clone()], now).await? {
             Verdict::Taken { rejected, words } => {
