@@ -31,6 +31,7 @@ const PAGES: &[&str] = &[
     "docs/siem/elastic.md",
     "docs/siem/graylog.md",
     "docs/siem/loki.md",
+    "docs/siem/opentelemetry.md",
     "docs/siem/qradar.md",
     "docs/siem/sentinel.md",
     "docs/siem/splunk.md",

@@ -16,6 +16,8 @@ mod events;
 mod hostile;
 #[path = "encodings/ocsf.rs"]
 mod ocsf;
+#[path = "encodings/otlp.rs"]
+mod otlp;
 
 use std::fs;
 use std::path::PathBuf;

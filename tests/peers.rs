@@ -22,6 +22,8 @@ mod journal;
 mod logrotate;
 #[path = "peers/nginx.rs"]
 mod nginx;
+#[path = "peers/otlp.rs"]
+mod otlp;
 #[path = "peers/prometheus.rs"]
 mod prometheus;
 #[path = "peers/receiver.rs"]

@@ -24,7 +24,7 @@ use crate::io::{Clock as _, SystemClock, Waker};
 use crate::notify::MailConfig;
 use crate::report::{Days, html, text};
 use crate::sample::{Attack, AttackKind, AuthLog, Traffic, TrafficConfig};
-use crate::sink::SinkConfig;
+use crate::sink::{OtelVariables, SinkConfig};
 use crate::source::SourceConfig;
 use crate::store::StoreReader;
 use crate::units::{Period, Timestamp};
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let thursday = last_thursday(SystemClock.now());
     let config = place.config()?;
     let options = Options { once: false, all_is_live: true };
-    let daemon = Daemon::prepare(config.clone(), options)?;
+    let daemon = Daemon::prepare(config.clone(), options, OtelVariables::default())?;
     let address = daemon.address().context("the demo serves its metrics")?;
     out.line(&format!(
         "A Thursday at a member site, in {}. Everything is in {}",

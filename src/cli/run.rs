@@ -8,6 +8,7 @@ use super::output::say;
 use super::{Refused, environment, exit};
 use crate::config::{Config, USUAL_LOGS};
 use crate::daemon::{Daemon, Options, Stop, Summary};
+use crate::sink::OtelVariables;
 
 /// Watches the logs: events, metrics, alerts, mails and reports, until it is stopped.
 ///
@@ -40,7 +41,8 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     if config.sources.is_empty() {
         return Err(nothing_to_watch());
     }
-    let daemon = Daemon::prepare(config.clone(), Options { once: args.once, all_is_live: false })?;
+    let options = Options { once: args.once, all_is_live: false };
+    let daemon = Daemon::prepare(config.clone(), options, OtelVariables::read(environment))?;
     if !args.quiet {
         introduce(&config, &daemon, args.once);
     }

@@ -10,7 +10,7 @@ use super::config::ConfigArgs;
 use super::input::FormatArgs;
 use super::output::{Closed, Output};
 use super::parse::encodings;
-use super::{Refused, exit, files};
+use super::{Refused, environment, exit, files};
 use crate::config::Config;
 use crate::daemon::{Decoder, credentials};
 use crate::engine::batch::{Action, EventBatch, Field, Kind, Level, Module, Origin};
@@ -18,7 +18,7 @@ use crate::engine::render::event_id::{self, EventId};
 use crate::engine::render::{Agent, Encoder, Encoding};
 use crate::escape::visible;
 use crate::io::{Chance as _, Clock as _, Seeded, SystemClock};
-use crate::sink::{AnySink, SinkConfig, SinkContext, SinkKind};
+use crate::sink::{AnySink, OtelVariables, SinkConfig, SinkContext, SinkKind};
 use crate::store::{Seq, StoreReader};
 use crate::units::Timestamp;
 
@@ -84,15 +84,27 @@ impl Show {
     fn of(args: &PreviewArgs, config: &Config) -> Result<Self> {
         let context = context(config);
         if let Some(name) = &args.sink {
-            let sink = AnySink::new(named(config, name)?, &context);
-            return Ok(Self::Sent(Box::new(sink)));
+            return Ok(Self::of_sink(named(config, name)?, &context));
         }
         match (args.encoding, config.sinks.first()) {
-            (None, Some(sink)) => Ok(Self::Sent(Box::new(AnySink::new(sink, &context)))),
+            (None, Some(sink)) => Ok(Self::of_sink(sink, &context)),
             (encoding, _) => {
                 let encoding = encoding.unwrap_or_default();
                 Ok(Self::Encoded(Encoder::new(encoding, &context.agent, false)))
             }
+        }
+    }
+
+    fn of_sink(config: &SinkConfig, context: &SinkContext) -> Self {
+        let common = &config.common;
+        match &config.kind {
+            // People cannot read protobuf; it says the same.
+            SinkKind::Otlp(_) => {
+                let encoder =
+                    Encoder::new(Encoding::OtlpJson, &context.agent, common.keep_original);
+                Self::Encoded(encoder.showing_secrets(common.show_secrets))
+            }
+            _ => Self::Sent(Box::new(AnySink::new(config, context))),
         }
     }
 
@@ -216,6 +228,7 @@ fn proof(config: &SinkConfig) -> &'static str {
         SinkKind::Syslog(config) => config.proof(),
         SinkKind::File(_) => "it is on the disk",
         SinkKind::Http(config) => config.proof(),
+        SinkKind::Otlp(_) => "the collector took it; look behind it whether it was passed on",
         SinkKind::Exec(_) => "the program has read it; what it did with it is not known",
         SinkKind::Stdout(_) => "it is written; who reads it is not known",
     }
@@ -230,6 +243,7 @@ fn query(config: &SinkConfig, id: &str) -> String {
         ),
         SinkKind::File(config) => format!("grep {id} '{}'", config.path.display()),
         SinkKind::Http(config) => config.query(id),
+        SinkKind::Otlp(_) => format!("search for the attribute log.record.uid = \"{id}\""),
         SinkKind::Exec(_) | SinkKind::Stdout(_) => format!("look for {id} where the lines go"),
     }
 }
@@ -278,5 +292,6 @@ fn context(config: &Config) -> SinkContext {
         agent: Agent { version, id: String::new(), name },
         pid: std::process::id(),
         credentials: credentials(),
+        otel: OtelVariables::read(environment),
     }
 }

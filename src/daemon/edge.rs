@@ -130,6 +130,7 @@ impl Parts {
             agent: shared.agent.clone(),
             pid: std::process::id(),
             credentials: credentials(),
+            otel: shared.otel.clone(),
         };
         let enricher = Arc::new(config.enricher());
         let (mut sinks, mut statuses) = (Vec::new(), Vec::new());

@@ -32,7 +32,7 @@ use crate::engine::render::Agent;
 use crate::io::{Chance as _, Clock, Seeded, SystemClock, Waker};
 use crate::notify::MailError;
 use crate::serve::{BuildInfo, Metrics, Readiness, ServeError, StoreState};
-use crate::sink::SinkError;
+use crate::sink::{OtelVariables, SinkError};
 use crate::source::listen::Listeners;
 use crate::source::{SCAN_INTERVAL, SourceConfig, Wakeups, open_input};
 use crate::store::{Seq, Store, StoreError, StoreReader, Trim};
@@ -126,6 +126,7 @@ impl Stop {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) otel: OtelVariables,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) agent: Agent,
@@ -145,8 +146,13 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Opens the store and the listener, so that what is wrong is said before work begins.
-    pub fn prepare(config: Config, options: Options) -> Result<Self, DaemonError> {
+    /// Opens the store and the listener, so that what is wrong is said before work begins. `otel`
+    /// is what the environment says about sending to OpenTelemetry.
+    pub fn prepare(
+        config: Config,
+        options: Options,
+        otel: OtelVariables,
+    ) -> Result<Self, DaemonError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let now = clock.now();
         let mut store = Store::open(&config.store.path)?;
@@ -182,6 +188,7 @@ impl Daemon {
             metrics: Arc::new(metrics),
             readiness: Arc::new(Readiness::new(STALLED_AFTER)),
             clock,
+            otel,
             config,
         };
         let stop = Stop::default();

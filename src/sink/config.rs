@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::address::{Addresses, Transport};
 use super::header::{HeaderForm, StructuredData};
 use super::http::HttpConfig;
+use super::otlp::OtlpConfig;
 use super::preset::{Preset, Shape};
 use super::select::Selection;
 use super::tls::TlsConfig;
@@ -120,6 +121,8 @@ pub enum SinkKind {
     Exec(ExecConfig),
     /// `type = "stdout"`
     Stdout(StdoutConfig),
+    /// `type = "otlp"`
+    Otlp(Box<OtlpConfig>),
 }
 
 impl<'de> Deserialize<'de> for SinkConfig {
@@ -154,6 +157,10 @@ impl SinkConfig {
             SinkKind::Http(config) => format!("http:{}", config.url),
             SinkKind::Exec(config) => format!("exec:{}", config.command.join(" ")),
             SinkKind::Stdout(_) => "stdout".to_owned(),
+            SinkKind::Otlp(config) => match &config.url {
+                Some(url) => format!("otlp:{url}"),
+                None => "otlp".to_owned(),
+            },
         })
     }
 
@@ -165,6 +172,7 @@ impl SinkConfig {
             SinkKind::Http(_) => "http",
             SinkKind::Exec(_) => "exec",
             SinkKind::Stdout(_) => "stdout",
+            SinkKind::Otlp(_) => "otlp",
         }
     }
 
@@ -206,6 +214,7 @@ impl SinkConfig {
             SinkKind::File(_) | SinkKind::Stdout(_) => None,
             SinkKind::Http(config) => config.complaint(),
             SinkKind::Exec(config) => config.complaint(),
+            SinkKind::Otlp(config) => config.complaint(),
         }
     }
 }

@@ -20,6 +20,7 @@
 //! | `file`, `lines` | lines with rotation |
 //! | `exec`, `stdout` | lines for a program, and for whoever started us |
 //! | `progress` | how far a sink is, as the store keeps it |
+//! | `otlp` | OpenTelemetry's log records, over HTTP and gRPC |
 //! | `status` | what a sink is doing, for metrics and people |
 //!
 //! To add a sink: a file, a variant of [`SinkConfig`] and of [`AnySink`], a row in [`SINKS`].
@@ -41,6 +42,7 @@ mod header;
 mod http;
 mod lines;
 mod message;
+mod otlp;
 mod preset;
 mod progress;
 pub mod relp;
@@ -70,6 +72,7 @@ pub use exec::ExecSink;
 pub use file::{FileMark, FileSink};
 pub use header::{HeaderForm, StructuredData};
 pub use http::{ApiName, HttpConfig, HttpSink, OnClientError, Url, UrlError};
+pub use otlp::{Headers, OtelVariables, OtlpConfig, OtlpSink, Protocol};
 pub use preset::Preset;
 pub use progress::Progress;
 pub use select::Chosen;
@@ -80,6 +83,7 @@ pub use task::{Decode, SinkTask};
 pub use tls::{Fingerprint, FingerprintError, TlsConfig, TlsError, Verify};
 pub use veil::{KeyError, PrivacyConfig, PrivacyKey, PrivacyMode, Users};
 
+use self::connection::network;
 use self::select::Selection;
 use self::veil::Veil;
 use crate::engine::batch::{Event, EventBatch};
@@ -114,6 +118,11 @@ pub const SINKS: &[SinkEntry] = &[
                   url = \"https://es.example.org:9200\"\n",
     },
     SinkEntry {
+        kind: "otlp",
+        summary: "OpenTelemetry's log records, to any collector, over HTTP or gRPC",
+        example: "[[sink]]\ntype = \"otlp\"\nurl = \"https://otel.example.org:4318\"\n",
+    },
+    SinkEntry {
         kind: "file",
         summary: "one event a line in any encoding, appended to a file that is rotated",
         example: "[[sink]]\ntype = \"file\"\npath = \"/var/log/gatewatch/events.json\"\n",
@@ -139,6 +148,8 @@ pub struct SinkContext {
     pub pid: u32,
     /// Where systemd puts credentials.
     pub credentials: Option<std::path::PathBuf>,
+    /// What the environment says about sending to OpenTelemetry.
+    pub otel: OtelVariables,
 }
 
 /// A sink of any type.
@@ -161,6 +172,7 @@ enum Kind {
     Http(Box<HttpSink>),
     Exec(Box<ExecSink>),
     Stdout(StdoutSink),
+    Otlp(Box<OtlpSink>),
 }
 
 impl AnySink {
@@ -180,6 +192,9 @@ impl AnySink {
                 Kind::Exec(Box::new(ExecSink::new(exec, common, &config.name(), context)))
             }
             SinkKind::Stdout(config) => Kind::Stdout(StdoutSink::new(config, common, context)),
+            SinkKind::Otlp(otlp) => {
+                Kind::Otlp(Box::new(OtlpSink::new(otlp, common, &config.name(), context)))
+            }
         };
         Self {
             name: config.name(),
@@ -205,6 +220,7 @@ impl AnySink {
             Kind::Http(_) => "http",
             Kind::Exec(_) => "exec",
             Kind::Stdout(_) => "stdout",
+            Kind::Otlp(_) => "otlp",
         }
     }
 
@@ -237,6 +253,7 @@ impl AnySink {
             // Each frame is synced before its cursor moves, and files are rotated between them.
             Kind::File(_) => Portion { frames: 1, ..Portion::default() },
             Kind::Http(sink) => sink.portion(),
+            Kind::Otlp(sink) => sink.portion(),
         }
     }
 
@@ -255,6 +272,7 @@ impl AnySink {
             Kind::Exec(sink) => sink.lines.render(chosen, from, created, out),
             Kind::Stdout(sink) => sink.lines.render(chosen, from, created, out),
             Kind::Http(sink) => sink.render(chosen, from, created, out),
+            Kind::Otlp(sink) => sink.render(chosen, from, created, out),
         }
     }
 
@@ -268,6 +286,7 @@ impl AnySink {
             Kind::Exec(sink) => sink.lines.render_alert(alert, out),
             Kind::Stdout(sink) => sink.lines.render_alert(alert, out),
             Kind::Http(sink) => sink.render_alert(alert, &self.host, out),
+            Kind::Otlp(sink) => sink.render_alert(alert, out),
         }
     }
 
@@ -290,6 +309,7 @@ impl AnySink {
             }
             Kind::Exec(sink) => sink.begin(now).await.map(|()| None),
             Kind::Stdout(_) => Ok(None),
+            Kind::Otlp(sink) => sink.begin().map(|()| None),
         }
     }
 
@@ -301,6 +321,7 @@ impl AnySink {
             Kind::Http(sink) => sink.send(rendered, now).await,
             Kind::Exec(sink) => sink.send(rendered, now).await,
             Kind::Stdout(sink) => sink.send(rendered).await,
+            Kind::Otlp(sink) => sink.send(rendered, now).await,
         }
     }
 
@@ -313,6 +334,7 @@ impl AnySink {
             Kind::Http(sink) => sink.finish().await,
             Kind::Exec(sink) => sink.finish().await.map(|()| Finished::default()),
             Kind::Stdout(_) => Ok(Finished::default()),
+            Kind::Otlp(sink) => sink.finish().await,
         }
     }
 }

@@ -82,13 +82,13 @@ fn users(text: &[u8]) -> Vec<String> {
 }
 
 /// An authority and what it signs, as files.
-struct Papers {
+pub(super) struct Papers {
     folder: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Papers {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::by("Authority of a test")
     }
 
@@ -107,7 +107,7 @@ impl Papers {
         papers
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -128,7 +128,7 @@ impl Papers {
     }
 
     /// What accepts connections as `name`; asks for a certificate of ours where `strict`.
-    fn acceptor(&self, name: &str, strict: bool) -> TlsAcceptor {
+    pub(super) fn acceptor(&self, name: &str, strict: bool) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()

@@ -180,6 +180,8 @@ impl TlsError {
 #[derive(Debug)]
 pub(super) struct TlsClient {
     config: TlsConfig,
+    /// What is to be spoken inside (ALPN); nothing is offered where it is empty.
+    protocol: &'static [u8],
     built: Option<(Stamps, Arc<ClientConfig>)>,
 }
 
@@ -196,11 +198,33 @@ impl TlsClient {
                  read and change the events"
             );
         }
-        Self { config: config.clone(), built: None }
+        Self { config: config.clone(), protocol: b"", built: None }
     }
 
-    /// Makes `stream` a TLS connection to `host`, and waits until the receiver has judged us.
+    /// The same, and the receiver is told what will be spoken.
+    #[must_use]
+    pub(super) fn speaking(mut self, protocol: &'static [u8]) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Makes `stream` a TLS connection to `host`, and waits until the receiver has judged us. Not
+    /// for protocols in which the receiver speaks first.
     pub(super) async fn connect<S>(&mut self, host: &str, stream: S) -> Result<TlsStream<S>, Broken>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut stream = self.handshake(host, stream).await?;
+        verdict(&mut stream).await.map_err(broken)?;
+        Ok(stream)
+    }
+
+    /// Makes `stream` a TLS connection to `host`. Whether the receiver believes us may show later.
+    pub(super) async fn handshake<S>(
+        &mut self,
+        host: &str,
+        stream: S,
+    ) -> Result<TlsStream<S>, Broken>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -210,9 +234,7 @@ impl TlsClient {
             TlsError::new(format!("`{host}` is no name that a certificate can have"), fix)
         })?;
         let connector = TlsConnector::from(self.config()?);
-        let mut stream = connector.connect(name, stream).await.map_err(broken)?;
-        verdict(&mut stream).await.map_err(broken)?;
-        Ok(stream)
+        connector.connect(name, stream).await.map_err(broken)
     }
 
     /// The configuration of rustls, made anew when a file has changed.
@@ -225,7 +247,11 @@ impl TlsClient {
         {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(build(config)?);
+        let mut client = build(config)?;
+        if !self.protocol.is_empty() {
+            client.alpn_protocols = vec![self.protocol.to_vec()];
+        }
+        let client = Arc::new(client);
         self.built = Some((stamps, Arc::clone(&client)));
         Ok(client)
     }

@@ -524,7 +524,7 @@ mod tests {
         drop((store, reader));
         open_plainly(dir.path()).pragma_update(None, "user_version", 9).expect("tamper");
         let message = Store::open(dir.path()).expect_err("too new").to_string();
-        assert!(message.contains("schema version 9") && message.contains("up to 4"), "{message}");
+        assert!(message.contains("schema version 9") && message.contains("up to 5"), "{message}");
         assert!(matches!(StoreReader::open(dir.path()), Err(StoreError::TooNew { found: 9, .. })));
         assert!(dir.path().join(FILE).exists());
     }

@@ -26,6 +26,7 @@ mod ocsf;
 mod of_alert;
 mod of_event;
 pub mod otel;
+pub mod otlp;
 mod text;
 mod view;
 

@@ -363,7 +363,7 @@ pub(super) fn agent(agent: &Agent, out: &mut Vec<u8>) {
     push_text(out, agent.version.as_bytes(), super::limits::WORD);
     out.extend_from_slice(br#""},"schemaUrl":""#);
     out.extend_from_slice(SCHEMA_URL.as_bytes());
-    out.extend_from_slice(br#"","logRecords":[{"#);
+    out.extend_from_slice(br#"","logRecords":["#);
 }
 
 /// Appends one export of one record, as OTLP has it in JSON.
@@ -376,12 +376,51 @@ pub(super) fn write(subject: &dyn Subject, out: &mut Vec<u8>) {
 }
 
 /// Writes a record in JSON: whole numbers as text, identifiers in hexadecimal digits.
-struct JsonWriter<'w> {
+pub(super) struct JsonWriter<'w> {
     out: &'w mut Vec<u8>,
+    /// What stands between the resource and a record that is an export of its own.
     scope: &'w [u8],
 }
 
-impl JsonWriter<'_> {
+impl<'w> JsonWriter<'w> {
+    /// A writer of the parts of records.
+    pub(super) fn new(out: &'w mut Vec<u8>) -> Self {
+        Self { out, scope: &[] }
+    }
+
+    /// An attribute with a text, and the comma behind it.
+    pub(super) fn text_attribute(&mut self, key: &str, value: &str) {
+        self.raw(r#"{"key":"#);
+        self.text(key);
+        self.raw(r#","value":{"stringValue":"#);
+        self.text(value);
+        self.raw("}},");
+    }
+
+    /// A record up to its attributes.
+    pub(super) fn head(&mut self, record: &OtelRecord<'_>) {
+        self.raw(r#"{"timeUnixNano":""#);
+        number(record.time_unix_nano, self.out);
+        self.raw(r#"","observedTimeUnixNano":""#);
+        number(record.observed_time_unix_nano, self.out);
+        self.raw(r#"","severityNumber":"#);
+        number(u64::from(record.severity_number), self.out);
+        self.raw(r#","severityText":"#);
+        self.text(record.severity_text);
+        self.raw(r#","eventName":"#);
+        self.text(record.event_name);
+        self.raw(r#","body":{"stringValue":"#);
+        self.text(&record.body);
+        self.raw("},");
+        if let Some(id) = &record.trace_id {
+            self.id(r#""traceId":"#, id);
+        }
+        if let Some(id) = &record.span_id {
+            self.id(r#""spanId":"#, id);
+        }
+        self.raw(r#""attributes":["#);
+    }
+
     fn raw(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
@@ -429,26 +468,7 @@ impl OtelVisitor for JsonWriter<'_> {
         self.raw(SCHEMA_URL);
         self.raw(r#"","scopeLogs":["#);
         self.out.extend_from_slice(self.scope);
-        self.raw(r#""timeUnixNano":""#);
-        number(record.time_unix_nano, self.out);
-        self.raw(r#"","observedTimeUnixNano":""#);
-        number(record.observed_time_unix_nano, self.out);
-        self.raw(r#"","severityNumber":"#);
-        number(u64::from(record.severity_number), self.out);
-        self.raw(r#","severityText":"#);
-        self.text(record.severity_text);
-        self.raw(r#","eventName":"#);
-        self.text(record.event_name);
-        self.raw(r#","body":{"stringValue":"#);
-        self.text(&record.body);
-        self.raw("},");
-        if let Some(id) = &record.trace_id {
-            self.id(r#""traceId":"#, id);
-        }
-        if let Some(id) = &record.span_id {
-            self.id(r#""spanId":"#, id);
-        }
-        self.raw(r#""attributes":["#);
+        self.head(record);
     }
 
     fn attr_str(&mut self, key: &'static str, value: &str) {

@@ -66,7 +66,7 @@ pub(in crate::sink) enum Credentials {
 
 impl Credentials {
     /// The header; the file is read each time, so that a new token needs no restart.
-    fn header(&self) -> Result<Option<HeaderValue>, SinkError> {
+    pub(in crate::sink) fn header(&self) -> Result<Option<HeaderValue>, SinkError> {
         let (text, file) = match self {
             Self::None => return Ok(None),
             Self::Token { scheme, file } => (format!("{scheme} {}", secret(file)?), file),
@@ -260,7 +260,7 @@ impl HttpClient {
             headers.insert(HOST, host);
         }
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(agent));
         headers.extend(authorization.map(|value| (AUTHORIZATION, value.clone())));
         Ok(made)
     }

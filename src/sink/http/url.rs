@@ -44,7 +44,7 @@ impl Url {
     }
 
     /// What the header `Host` says.
-    pub(super) fn authority(&self) -> String {
+    pub(in crate::sink) fn authority(&self) -> String {
         let usual = if self.https { 443 } else { 80 };
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),
