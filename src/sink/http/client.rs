@@ -40,6 +40,9 @@ use crate::units::{Period, Timestamp};
 /// How long a receiver may take to accept a connection, with all of a TLS handshake.
 const CONNECT_LIMIT: Period = Period::from_secs(10);
 
+/// How long a connection may take after an answer until it takes the next request.
+const READY_LIMIT: Period = Period(50);
+
 /// Bytes of an answer that are read; a longer one is an error.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -231,7 +234,8 @@ impl HttpClient {
         }
         let response = sent.map_err(|error| self.failed(&error))?;
         let answer = self.read(response, now).await?;
-        if connection.ready().await.is_ok() {
+        // One that answered before it had read all of the request may never be ready again.
+        if let Ok(Ok(())) = timeout(READY_LIMIT.duration(), connection.ready()).await {
             self.lock().push(connection);
         }
         if answer.status == StatusCode::BAD_REQUEST && !self.url.https && says_https(&answer.body) {

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::super::fixture::{self, Bench, NOW};
 use super::super::tests::store_alerts;
 use super::stand_in::{SIGNING_KEY, StandIn, header};
 use super::*;
 use crate::engine::batch::Field;
-use crate::sink::{AnySink, SinkConfig, SinkStatus};
+use crate::sink::{AnySink, SinkConfig, SinkKind, SinkStatus};
 
 const ALL: [ApiName; 5] =
     [ApiName::Elasticsearch, ApiName::SplunkHec, ApiName::Loki, ApiName::Gelf, ApiName::Json];
@@ -286,6 +288,34 @@ fn what_is_too_large_goes_in_halves_and_alone_is_a_dead_letter() {
     assert_eq!((vec![4, 2, 1, 1, 2], None), (requests, report.failure));
     assert_eq!(vec!["line 1", "line 2", "line 3"], taken);
     assert_eq!(vec!["line 0"], refused(&bench));
+}
+
+#[test]
+fn an_answer_counts_although_the_request_was_not_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let port = listener.local_addr().expect("an address").port();
+        let refuse = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut head = [0; 512];
+            stream.read_exact(&mut head).await.expect("a head");
+            let answer = b"HTTP/1.1 413 X\r\ncontent-length: 2\r\n\r\nno";
+            stream.write_all(answer).await.expect("written");
+            stream
+        };
+        let SinkKind::Http(config) = config(ApiName::Elasticsearch, port, dir.path(), "").kind
+        else {
+            panic!("an HTTP sink");
+        };
+        let limit = Period::from_secs(20);
+        let credentials = config.credentials();
+        let client = HttpClient::new(&config.url, credentials, &config.tls, limit, "siem");
+        // More than the kernels on both ends hold.
+        let request = Request::new("/_bulk".to_owned(), "text/plain", vec![b'x'; 16 << 20]);
+        let (answer, _open) = tokio::join!(client.post(request, NOW), refuse);
+        assert_eq!(413, answer.expect("an answer").status);
+    });
 }
 
 #[test]
