@@ -13,7 +13,8 @@ use gatewatch::engine::detect::{Detectors, Limits, rule};
 use gatewatch::engine::enrich::Enricher;
 use gatewatch::engine::format::FormatSet;
 use gatewatch::engine::parse::{Parser, Text};
-use gatewatch::engine::render::{Agent, ENCODINGS, Encoder, Encoding};
+use gatewatch::engine::render::otlp::{Form, OtlpEncoder, Piece};
+use gatewatch::engine::render::{Agent, ENCODINGS, Encoder, Encoding, Shrink};
 use gatewatch::engine::tally::{Tally, TallyLimits};
 use gatewatch::engine::time::TimeReader;
 use gatewatch::sample::{Attack, AttackKind, AuthLog, Traffic, TrafficConfig};
@@ -258,6 +259,39 @@ fn render(bencher: Bencher<'_, '_>, encoding: &str) {
 }
 
 /// Compression, and one durable transaction for all of it. Few rounds, for the store grows.
+/// Log records in requests of 512, as the OTLP sink makes them before it packs them.
+#[divan::bench(args = [false, true])]
+fn otlp(bencher: Bencher<'_, '_>, json: bool) {
+    let log = combined(&config());
+    let batches = batches("combined", &log);
+    let agent = Agent::default();
+    let form = if json { Form::Json } else { Form::Protobuf };
+    let encoder = Encoder::new(Encoding::OtlpJson, &agent, true);
+    let encoder = OtlpEncoder::new(form, encoder, &agent, &[]);
+    counted(bencher, &log).bench(|| {
+        let (mut pieces, mut ends, mut request) = (Vec::new(), Vec::new(), Vec::new());
+        for batch in &batches {
+            let opened = encoder.encoder().open(&batch.origin);
+            for event in batch.events() {
+                for record in opened.records(&event) {
+                    encoder.event(&opened, &record, START, Shrink::NONE, &mut pieces);
+                    ends.push(pieces.len());
+                }
+                if ends.len() < 512 {
+                    continue;
+                }
+                let starts = std::iter::once(0).chain(ends.iter().copied());
+                let made = starts.zip(&ends).map(|(start, end)| Piece::of(&pieces[start..*end]));
+                request.clear();
+                encoder.assemble(made, &mut request);
+                black_box(&request);
+                pieces.clear();
+                ends.clear();
+            }
+        }
+    });
+}
+
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn store_commit(bencher: Bencher<'_, '_>) {
     let log = combined(&config());

@@ -38,13 +38,18 @@ pub struct Origin {
     pub wide: bool,
 }
 
+impl Origin {
+    /// The site of lines whose source nobody gave one.
+    pub const UNNAMED_SITE: &str = "default";
+}
+
 impl Default for Origin {
     fn default() -> Self {
         Self {
             source: "stdin".to_owned(),
             path: String::new(),
             fingerprint: [0; 32],
-            site: "default".to_owned(),
+            site: Self::UNNAMED_SITE.to_owned(),
             host: String::new(),
             wide: false,
         }

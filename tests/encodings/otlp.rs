@@ -4,8 +4,9 @@
 //! protobuf, decoded by `prost`, and the one in JSON must both say the same.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use gatewatch::engine::batch::{EventBatch, Field};
+use gatewatch::engine::batch::{EventBatch, Field, Origin};
 use gatewatch::engine::render::otel::{OtelRecord, OtelVisitor, SCHEMA_URL};
 use gatewatch::engine::render::otlp::{Form, OtlpEncoder, Piece};
 use gatewatch::engine::render::{Agent, Encoding, Shrink};
@@ -130,6 +131,12 @@ fn decoded(request: &[u8]) -> Vec<(Vec<KeyValue>, LogRecord)> {
         }
     }
     records
+}
+
+/// The attributes of the first resource of a request.
+fn decoded_resource(request: &[u8]) -> Vec<KeyValue> {
+    let request = ExportLogsServiceRequest::decode(request).expect("a request");
+    request.resource_logs[0].resource.clone().expect("a resource").attributes
 }
 
 fn key<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
@@ -294,8 +301,8 @@ fn what_was_configured_about_the_resource_is_on_every_one() {
     ];
     for form in [Form::Protobuf, Form::Json] {
         let otlp = otlp(form, &given);
-        let (made, _) = pieces(&otlp, &[INPUTS[0].batch(), made(b"x", |_| ())]);
-        let request = assemble(&otlp, &made);
+        let (named, _) = pieces(&otlp, &[INPUTS[0].batch(), made(b"x", |_| ())]);
+        let request = assemble(&otlp, &named);
         let request = if form == Form::Json { from_json(&request) } else { request };
         for (resource, _) in decoded(&request) {
             let read = |name: &str| key(&resource, name).map(|value| texts(value)[0].to_owned());
@@ -303,6 +310,19 @@ fn what_was_configured_about_the_resource_is_on_every_one() {
             assert_eq!(None, read("service.namespace"));
             // A record that names its own keeps it.
             assert_eq!(Some("web1.example.org".to_owned()), read("host.name"));
+            assert_ne!(Some("edge".to_owned()), read("service.name"));
+        }
+        let mut unnamed = made(b"x", |_| ());
+        unnamed.refill(Arc::new(Origin::default()), b"x".to_vec());
+        let (raw, mut writer) = unnamed.open();
+        writer.set_line(raw);
+        writer.finish();
+        let (pieces, _) = pieces(&otlp, &[unnamed]);
+        let request = assemble(&otlp, &pieces[..1]);
+        let request = if form == Form::Json { from_json(&request) } else { request };
+        let resource = &decoded_resource(&request);
+        for (name, expected) in [("service.name", "edge"), ("host.name", "elsewhere.example.org")] {
+            assert_eq!(Some(vec![expected]), key(resource, name).map(texts));
         }
     }
 }

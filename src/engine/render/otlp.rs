@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::otel::{self, JsonWriter, OtelRecord, OtelVisitor, SCHEMA_URL};
 use super::{Agent, Encoder, OriginEncoder, Record, Shrink};
+use crate::engine::batch::Origin;
 use crate::engine::detect::Alert;
 use crate::units::Timestamp;
 
@@ -230,9 +231,9 @@ impl OtelVisitor for PieceWriter<'_> {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; 4]);
         let resource = &record.resource;
-        let or = |value: &str, other: &str| match value.is_empty() {
-            true => other.to_owned(),
-            false => value.to_owned(),
+        let or = |value: &str, other: &str| match value {
+            "" | Origin::UNNAMED_SITE => other.to_owned(),
+            value => value.to_owned(),
         };
         let service = or(&resource.service_name, self.service);
         self.resource_attribute("service.name", &service);

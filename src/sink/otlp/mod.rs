@@ -271,7 +271,8 @@ impl OtlpSink {
             drop(joined(other));
         }
         if matches!(error, SinkError::Timeout { .. }) {
-            self.records = (self.records / 2).max(1);
+            // One that is late even with a single record may have been away: it gets all again.
+            self.records = if self.records == 1 { self.records_max } else { self.records / 2 };
         }
         Err(error)
     }
