@@ -18,7 +18,7 @@ use crate::engine::render::event_id::{self, EventId};
 use crate::engine::render::{Agent, Encoder, Encoding};
 use crate::escape::visible;
 use crate::io::{Chance as _, Clock as _, Seeded, SystemClock};
-use crate::sink::{AnySink, OtelVariables, SinkConfig, SinkContext, SinkKind};
+use crate::sink::{AnySink, OtelVariables, Protocol, SinkConfig, SinkContext, SinkKind};
 use crate::store::{Seq, StoreReader};
 use crate::units::Timestamp;
 
@@ -96,16 +96,12 @@ impl Show {
     }
 
     fn of_sink(config: &SinkConfig, context: &SinkContext) -> Self {
-        let common = &config.common;
-        match &config.kind {
+        let mut config = config.clone();
+        if let SinkKind::Otlp(otlp) = &mut config.kind {
             // People cannot read protobuf; it says the same.
-            SinkKind::Otlp(_) => {
-                let encoder =
-                    Encoder::new(Encoding::OtlpJson, &context.agent, common.keep_original);
-                Self::Encoded(encoder.showing_secrets(common.show_secrets))
-            }
-            _ => Self::Sent(Box::new(AnySink::new(config, context))),
+            otlp.protocol = Some(Protocol::HttpJson);
         }
+        Self::Sent(Box::new(AnySink::new(&config, context)))
     }
 
     /// The messages of the first `limit` events, each a line.
@@ -123,7 +119,8 @@ impl Show {
             }
             Self::Sent(sink) => {
                 for message in sink.preview(batch, limit, now).messages() {
-                    let message = message.strip_suffix(b"\n").unwrap_or(message);
+                    let message = sink.shown(message);
+                    let message = message.strip_suffix(b"\n").unwrap_or(&message);
                     text.extend_from_slice(visible(&String::from_utf8_lossy(message)).as_bytes());
                     text.push(b'\n');
                 }

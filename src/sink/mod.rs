@@ -83,6 +83,8 @@ pub use task::{Decode, SinkTask};
 pub use tls::{Fingerprint, FingerprintError, TlsConfig, TlsError, Verify};
 pub use veil::{KeyError, PrivacyConfig, PrivacyKey, PrivacyMode, Users};
 
+use std::borrow::Cow;
+
 use self::connection::network;
 use self::select::Selection;
 use self::veil::Veil;
@@ -367,6 +369,14 @@ impl AnySink {
         let Finished { mut rejections, rejected, .. } = self.finish().await?;
         rejections.extend(rendered.rejections);
         Ok(Delivered { bytes: rendered.bytes.len(), rejections, rejected })
+    }
+
+    /// A message of [`AnySink::preview`] as it would be sent alone.
+    pub fn shown<'m>(&self, message: &'m [u8]) -> Cow<'m, [u8]> {
+        match &self.kind {
+            Kind::Otlp(sink) => sink.alone(message).into(),
+            _ => message.into(),
+        }
     }
 
     /// The first events of `batch`, at most `limit`, as the bytes that would be sent.

@@ -221,6 +221,11 @@ impl OtlpSink {
         out.shrunk += u64::from(shrink != Shrink::NONE);
     }
 
+    /// The request that carries one record.
+    pub(super) fn alone(&self, piece: &[u8]) -> Vec<u8> {
+        self.line.request_of(Piece::of(piece))
+    }
+
     /// A turn begins, for the first time or anew: what an older one has under way is given up.
     pub(super) fn begin(&mut self) -> Result<(), SinkError> {
         self.running = JoinSet::new();
@@ -435,14 +440,18 @@ impl Line {
         SinkError::Refused { address: url.to_string(), answer, hint, pause }
     }
 
+    fn request_of(&self, piece: Piece<'_>) -> Vec<u8> {
+        let mut request = Vec::new();
+        self.encoder.assemble(std::iter::once(piece), &mut request);
+        request
+    }
+
     /// A record that was refused for good: a whole request, so that it can be sent by hand.
     fn letter(&self, piece: Piece<'_>, reason: &str) -> DeadLetter {
-        let mut body = Vec::new();
-        self.encoder.assemble(std::iter::once(piece), &mut body);
         DeadLetter {
             event_id: String::from_utf8_lossy(piece.id).into_owned(),
             reason: reason.to_owned(),
-            body,
+            body: self.request_of(piece),
             ..DeadLetter::default()
         }
     }
