@@ -9,7 +9,9 @@ use super::config::ConfigArgs;
 use super::exit;
 use super::output::Output;
 use crate::config::Config;
+use crate::daemon::credentials;
 use crate::escape::visible;
+use crate::sink::{AnySink, KeyError, SinkConfig, SinkContext};
 use crate::source::SourceConfig;
 use crate::source::glob::{Listings, Pattern};
 use crate::source::journal::{journal_problem, journalctl_missing};
@@ -45,6 +47,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     if config.sources.is_empty() {
         out.line("source: none; add a [[source]] with the path of a log")?;
         sound = false;
+    }
+    for sink in &config.sinks {
+        sound &= look_at_key(sink, &mut out)?;
     }
     sound &= look_at_state(&config, &mut out)?;
     let rules = config.rules.len();
@@ -103,6 +108,24 @@ fn look_at(source: &SourceConfig, out: &mut Output) -> Result<bool> {
         out.line(&format!("source {}: {} files", source.path, paths.len()))?;
     }
     Ok(sound)
+}
+
+/// The key of a sink's tokens.
+fn look_at_key(config: &SinkConfig, out: &mut Output) -> Result<bool> {
+    let context = SinkContext { credentials: credentials(), ..SinkContext::default() };
+    let ready = AnySink::new(config, &context).ready();
+    if let Err(problem) = &ready {
+        out.line(&format!("! sink {}: {}", visible(&config.name()), words(problem)))?;
+    }
+    Ok(ready.is_ok())
+}
+
+fn words(problem: &KeyError) -> String {
+    let mut words = problem.to_string();
+    if let Some(source) = std::error::Error::source(problem) {
+        words.push_str(&format!(": {source}"));
+    }
+    words
 }
 
 fn look_at_state(config: &Config, out: &mut Output) -> Result<bool> {

@@ -15,6 +15,7 @@ mod notify;
 mod output;
 mod parse;
 mod report;
+mod reveal;
 mod run;
 mod scan;
 mod siem;
@@ -152,6 +153,11 @@ impl Refused {
     /// A file cannot be made.
     fn cannot_create(text: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { code: exit::CANT_CREATE, text: text.into() })
+    }
+
+    /// It may not be told.
+    fn no_permission(text: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { code: exit::NO_PERMISSION, text: text.into() })
     }
 
     /// The configuration lacks what the command needs.

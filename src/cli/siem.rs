@@ -10,7 +10,7 @@ use super::config::ConfigArgs;
 use super::input::FormatArgs;
 use super::output::{Closed, Output};
 use super::parse::encodings;
-use super::{Refused, environment, exit, files};
+use super::{Refused, environment, exit, files, reveal};
 use crate::config::Config;
 use crate::daemon::{Decoder, credentials};
 use crate::engine::batch::{Action, EventBatch, Field, Kind, Level, Module, Origin};
@@ -37,6 +37,9 @@ enum Command {
     /// Sends one marked event through each sink the way the daemon does, says how far it came, and
     /// how to find it at the receiver; exit code 69 if one did not get through
     Verify(VerifyArgs),
+    /// Tells whom tokens of `[sink.privacy]` stand for, and writes down who asked; exit code 1 if one
+    /// is unknown, 77 with a wrong key
+    Reveal(reveal::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +74,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     match &args.command {
         Command::Preview(args) => preview(args),
         Command::Verify(args) => verify(args),
+        Command::Reveal(args) => reveal::run(args),
     }
 }
 
@@ -84,10 +88,10 @@ impl Show {
     fn of(args: &PreviewArgs, config: &Config) -> Result<Self> {
         let context = context(config);
         if let Some(name) = &args.sink {
-            return Ok(Self::of_sink(named(config, name)?, &context));
+            return Self::sent(named(config, name)?, &context);
         }
         match (args.encoding, config.sinks.first()) {
-            (None, Some(sink)) => Ok(Self::of_sink(sink, &context)),
+            (None, Some(sink)) => Self::sent(sink, &context),
             (encoding, _) => {
                 let encoding = encoding.unwrap_or_default();
                 Ok(Self::Encoded(Encoder::new(encoding, &context.agent, false)))
@@ -95,13 +99,16 @@ impl Show {
         }
     }
 
-    fn of_sink(config: &SinkConfig, context: &SinkContext) -> Self {
+    /// As a sink sends it: its tokens are the real ones, so its key must be there.
+    fn sent(config: &SinkConfig, context: &SinkContext) -> Result<Self> {
         let mut config = config.clone();
         if let SinkKind::Otlp(otlp) = &mut config.kind {
             // People cannot read protobuf; it says the same.
             otlp.protocol = Some(Protocol::HttpJson);
         }
-        Self::Sent(Box::new(AnySink::new(&config, context)))
+        let mut sink = AnySink::new(&config, context);
+        sink.ready()?;
+        Ok(Self::Sent(Box::new(sink)))
     }
 
     /// The messages of the first `limit` events, each a line.

@@ -559,3 +559,35 @@ fn a_program_that_reads_nothing_is_killed_and_one_that_is_missing_is_named() {
     let relative: SinkConfig = toml::from_str(relative).expect("a sink");
     assert_eq!("command", relative.complaint().expect("a complaint").key);
 }
+
+#[test]
+fn no_token_leaves_before_the_store_can_reveal_it() {
+    let mut bench = Bench::new();
+    let (path, key) = (bench.path("events.json"), bench.path("key"));
+    let more = format!("privacy = {{ mode = \"token\", key_file = {key:?}, tokens_max = 150 }}");
+    let config = file_config(&path, &more);
+    bench.store_frames(2, 50);
+    fs::write(&key, [b'k'; 32]).expect("written");
+    fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).expect("set");
+    let status = run(bench.deliver(&config, NOW)).report(NOW);
+    assert_eq!((100, None), (status.accepted, status.failure));
+    let key = PrivacyKey::read(&key).expect("a key");
+    let clear = |token: &str| -> Option<String> {
+        let sealed = bench.reader().sealed(token).expect("read")?;
+        String::from_utf8(key.open(token, &sealed).expect("the same key")).ok()
+    };
+    let tokens = users(&read(&path));
+    let revealed: Vec<String> = tokens.iter().filter_map(|token| clear(token)).collect();
+    assert_eq!((0..100).map(|line| format!("line {line}")).collect::<Vec<_>>(), revealed);
+
+    // More users than may be kept: those seen last can be revealed, the others are counted.
+    bench.store_frames(2, 50);
+    let later = NOW.plus(Period::from_secs(86_400));
+    run(bench.deliver(&config, later));
+    let counts = bench.reader().token_counts().expect("read");
+    assert_eq!((150, 50), (counts.stored, counts.forgotten));
+    let tokens = users(&read(&path));
+    let newest = tokens.last().expect("a token");
+    let sealed = bench.reader().sealed(newest).expect("read").expect("it is there");
+    assert_eq!(Some(b"line 199".to_vec()), key.open(newest, &sealed));
+}

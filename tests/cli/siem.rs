@@ -129,3 +129,71 @@ fn a_canary_goes_the_way_of_events_and_can_be_found() {
     let message = events[0]["message"].as_str().expect("a message");
     assert!(message.starts_with("gatewatch canary "), "{message}");
 }
+
+/// A key file that only its owner may read.
+fn key_file(folder: &Folder, name: &str, secret: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.path(name);
+    fs::write(&path, secret.repeat(32)).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
+    path.display().to_string()
+}
+
+#[test]
+fn a_token_is_revealed_to_whom_has_the_key_and_written_down() {
+    let folder = Folder::new();
+    let (key, other) = (key_file(&folder, "key", "a"), key_file(&folder, "other", "b"));
+    let sunk = folder.path("veiled.json");
+    let sink = format!(
+        "[[sink]]\ntype = \"file\"\nname = \"veiled\"\npath = {sunk:?}\n\
+         privacy = {{ mode = \"token\", key_file = {key:?} }}\n"
+    );
+    let place = read(&sink);
+    let text = fs::read_to_string(&sunk).expect("the sink has written");
+    assert_eq!(20, text.lines().filter(|line| !line.contains("\"kind\":\"alert\"")).count());
+    let first: Value = serde_json::from_str(text.lines().next().expect("an event")).expect("JSON");
+    let token = first["source"]["address"].as_str().expect("a token").to_owned();
+    assert!(token.starts_with("ip4-") && first["source"]["ip"].is_null(), "{first}");
+
+    let preview = ask(&place, &["siem", "preview"], &["-n", "1", "--sink", "veiled"]);
+    assert!(preview.out.contains("ip4-"), "{}", preview.out);
+
+    let shown = ask(&place, &["siem", "reveal"], &[&token, "--key-file", &key]);
+    assert_eq!(0, shown.code, "{}", shown.err);
+    let address = shown.out.trim().strip_prefix(&format!("{token}  ")).expect("token and value");
+    assert!(ordinary_log().contains(address) && !text.contains(address), "{address}");
+    assert!(shown.err.contains(&token), "it is logged: {}", shown.err);
+
+    let wrong = ask(&place, &["siem", "reveal"], &[&token, "--key-file", &other]);
+    assert_eq!((77, ""), (wrong.code, &*wrong.out));
+    assert!(wrong.err.contains("the key does not open"), "{}", wrong.err);
+    let unknown = ask(&place, &["siem", "reveal"], &["user-0", "--key-file", &key]);
+    assert_eq!(FOUND, unknown.code);
+    assert!(unknown.out.contains("unknown"), "{}", unknown.out);
+    assert_eq!(USAGE, ask(&place, &["siem", "reveal"], &[&token]).code, "without a key");
+
+    let log = ask(&place, &["siem", "reveal"], &["--log"]).out;
+    let outcomes: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once(&token).map(|(_, rest)| rest.trim()))
+        .collect();
+    assert_eq!(["revealed", "wrong key"], *outcomes, "{log}");
+    assert!(log.contains("user-0  unknown") && log.contains("uid "), "{log}");
+    assert!(log.contains("tokens can be revealed, 0 were given up"), "{log}");
+}
+
+#[test]
+fn without_its_key_a_sink_sends_nothing_and_says_why() {
+    let folder = Folder::new();
+    let sunk = folder.path("veiled.json");
+    let sink = format!(
+        "[[sink]]\ntype = \"file\"\nname = \"veiled\"\npath = {sunk:?}\n\
+         privacy = {{ mode = \"token\", key_file = \"/none/key\" }}\n"
+    );
+    let place = read(&sink);
+    let check = ask(&place, &["check"], &[]);
+    assert!(check.out.contains("! sink veiled: cannot read the key /none/key: "), "{}", check.out);
+    assert!(!sunk.exists());
+    let status = ask(&place, &["status"], &[]).out;
+    assert!(status.contains("cannot read the key /none/key"), "{status}");
+}
