@@ -2,7 +2,7 @@
 //!
 //! A frame is `TXNR SP COMMAND SP DATALEN [SP DATA] LF`. We open a session, send each message under
 //! a number of its own and hear `rsp` with that number when the receiver has taken it, with at most
-//! [`WINDOW`] of them unanswered. That is as far as its queue, which may be in its memory: a
+//! `WINDOW` of them unanswered. That is as far as its queue, which may be in its memory: a
 //! receiver whose queue is on a disk closes the last gap.
 //!
 //! Invariant: a part of the stream counts as delivered when each of its messages was answered with
