@@ -230,7 +230,11 @@ fn is_somebodys(ip: IpAddr) -> bool {
 
 /// An address of no one: it may be told to everybody.
 pub(super) fn is_nobodys(ip: IpAddr) -> bool {
-    ip.is_loopback() || ip == Ipv4Addr::UNSPECIFIED || ip == Ipv6Addr::UNSPECIFIED
+    // Not all of 127.0.0.0/8: a client can write there the octets of an address in reverse.
+    ip == Ipv4Addr::LOCALHOST
+        || ip == Ipv6Addr::LOCALHOST
+        || ip == Ipv4Addr::UNSPECIFIED
+        || ip == Ipv6Addr::UNSPECIFIED
 }
 
 /// The address that the name of a host is made of, as providers name their customers':

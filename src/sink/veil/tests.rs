@@ -237,6 +237,15 @@ fn alert(ip: IpAddr, odd: &str, name: &str) -> Alert {
     }
 }
 
+/// A client whose address ends in 127 must not leave in reverse.
+#[test]
+fn only_the_loopback_address_itself_is_nobodys() {
+    for (address, expected) in [("127.0.0.1", true), ("::1", true), ("127.63.18.198", false)] {
+        let ip: IpAddr = address.parse().expect("an address");
+        assert_eq!(expected, super::scrub::is_nobodys(ip), "{address}");
+    }
+}
+
 fn person() -> impl Strategy<Value = (IpAddr, String, String)> {
     let v4 = (any::<u8>(), 1_u8..255).prop_map(|(c, d)| IpAddr::V4(Ipv4Addr::new(198, 18, c, d)));
     let v6 = (1_u16.., 1_u16.., 1_u16..)
