@@ -242,7 +242,7 @@ fn alert(ip: IpAddr, odd: &str, name: &str) -> Alert {
 fn only_the_loopback_address_itself_is_nobodys() {
     for (address, expected) in [("127.0.0.1", true), ("::1", true), ("127.63.18.198", false)] {
         let ip: IpAddr = address.parse().expect("an address");
-        assert_eq!(expected, super::scrub::is_nobodys(ip), "{address}");
+        assert_eq!(expected, is_nobodys(ip), "{address}");
     }
 }
 
