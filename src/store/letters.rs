@@ -14,6 +14,9 @@ use crate::units::Timestamp;
 /// How many dead letters of one reader are kept.
 pub(super) const LETTERS_MAX: u64 = 10_000;
 
+/// Bytes of all bodies of one reader.
+pub(super) const READER_BYTES_MAX: u64 = 16 << 20;
+
 /// Bytes of a letter's body that are kept.
 pub(super) const LETTER_BYTES_MAX: usize = 64 << 10;
 
@@ -50,10 +53,13 @@ fn insert(
     }
     conn.prepare_cached(
         "DELETE FROM dead_letters WHERE reader = ?1 AND number <= (
-             SELECT number FROM dead_letters WHERE reader = ?1
-             ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+             SELECT max(number) FROM (
+                 SELECT number, row_number() OVER newest AS place,
+                     sum(length(body)) OVER newest AS bytes
+                 FROM dead_letters WHERE reader = ?1 WINDOW newest AS (ORDER BY number DESC))
+             WHERE ?2 < place OR ?3 < bytes)",
     )?
-    .execute(params![reader, signed(LETTERS_MAX)])?;
+    .execute(params![reader, signed(LETTERS_MAX), signed(READER_BYTES_MAX)])?;
     Ok(())
 }
 
@@ -152,7 +158,13 @@ mod tests {
         assert_eq!(1, reader.dead_letters(None, 1, 1).expect("read").len());
 
         reader.save_delivery("sink:a", Seq(6), "", &letters(3..LETTERS_MAX + 4), NOW).expect("it");
-        let counts = reader.dead_letter_counts().expect("read");
-        assert_eq!(vec![("sink:a".to_owned(), LETTERS_MAX), ("sink:b".to_owned(), 1)], counts);
+        let counts = || reader.dead_letter_counts().expect("read");
+        assert_eq!(vec![("sink:a".to_owned(), LETTERS_MAX), ("sink:b".to_owned(), 1)], counts());
+
+        let large = DeadLetter { body: vec![b'x'; 2 * LETTER_BYTES_MAX], ..DeadLetter::default() };
+        let large = vec![large; 300];
+        reader.save_delivery("sink:a", Seq(7), "", &large, NOW).expect("stored");
+        let left = READER_BYTES_MAX / LETTER_BYTES_MAX as u64;
+        assert_eq!(vec![("sink:a".to_owned(), left), ("sink:b".to_owned(), 1)], counts());
     }
 }

@@ -148,8 +148,8 @@ impl Store {
         })
     }
 
-    /// Deletes hours, alerts and messages that are too old. Hours also go, oldest first, when they
-    /// take more than half of `max_size`, because they must not push out the lines.
+    /// Deletes hours, alerts, messages and dead letters that are too old. Hours also go, oldest
+    /// first, when they take more than half of `max_size`, because they must not push out the lines.
     fn trim_history(&self, keep: Trim, trimmed: &mut Trimmed) -> Result<(), StoreError> {
         let old = keep.now.minus(HISTORY);
         self.db.write("delete old history", |conn| {
@@ -165,6 +165,7 @@ impl Store {
                 .execute([old])? as u64;
             conn.prepare_cached("DELETE FROM outbox WHERE state <> 'waiting' AND ended < ?1")?
                 .execute([old])?;
+            conn.prepare_cached("DELETE FROM dead_letters WHERE at < ?1")?.execute([old])?;
             conn.prepare_cached(
                 "UPDATE outbox SET body = ''
                  WHERE state <> 'waiting' AND state = 'sent' AND ended < ?1 AND body <> ''",
@@ -248,7 +249,7 @@ fn first_hour_within(conn: &Connection, bytes: u64) -> rusqlite::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{Bench, NOW, alert, frame, message};
-    use super::super::{Commit, Frame};
+    use super::super::{Commit, DeadLetter, Frame};
     use super::*;
     use crate::engine::detect::{AlertState, Severity};
     use crate::io::{Chance, Seeded};
@@ -406,8 +407,14 @@ mod tests {
         let hours = [(old.hour(), "{}".to_owned()), (NOW.hour(), "{}".to_owned())];
         let commit = Commit { alerts: &alerts, hours: &hours, ..Commit::default() };
         bench.store.commit(&commit, NOW).expect("commit");
+        for at in [old, NOW] {
+            let letters = [DeadLetter::default()];
+            bench.reader.save_delivery("sink:a", Seq(1), "", &letters, at).expect("stored");
+        }
         let trimmed = bench.store.trim(keep(0, ROOMY)).expect("trim");
         assert_eq!((1, 2), (trimmed.hours, trimmed.alerts));
+        let letters = bench.reader.dead_letters(None, 0, 9).expect("read");
+        assert_eq!([NOW], *letters.iter().map(|letter| letter.at).collect::<Vec<_>>());
         let left = bench.reader.alerts_after(0, 10).expect("alerts");
         let left: Vec<&str> = left.iter().map(|(_, alert)| alert.id.as_str()).collect();
         assert_eq!(vec!["open", "new", "new"], left);
