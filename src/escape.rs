@@ -11,6 +11,9 @@
 use std::fmt::Write as _;
 use std::io;
 
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+
 /// Characters that the standard library calls printable and that nobody can see.
 const INVISIBLE: &[std::ops::RangeInclusive<char>] = &[
     '\u{034F}'..='\u{034F}',   // combining grapheme joiner
@@ -71,6 +74,31 @@ pub fn write_json<W: io::Write + ?Sized>(writer: &mut W, fragment: &str) -> io::
         rest = &tail[hidden.len_utf8()..];
     }
     writer.write_all(rest.as_bytes())
+}
+
+/// `value` as minified JSON without a line end, safe to look at by [`write_json`].
+pub fn json_line(value: &impl Serialize) -> String {
+    let mut out = Vec::new();
+    push_json(&mut out, value);
+    String::from_utf8(out).expect("JSON is UTF-8")
+}
+
+/// Appends what [`json_line`] gives.
+pub fn push_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    let mut serializer = Serializer::with_formatter(out, Shown);
+    value.serialize(&mut serializer).expect("plain data with text keys, and memory takes it");
+}
+
+/// Minified JSON, its text written by [`write_json`].
+struct Shown;
+
+impl Formatter for Shown {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: io::Write + ?Sized,
+    {
+        write_json(writer, fragment)
+    }
 }
 
 /// `text` so that no program turns it into a link: `http://` becomes `http[:]//`, `www.` becomes

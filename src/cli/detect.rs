@@ -16,7 +16,7 @@ use crate::engine::format::{
 };
 use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
-use crate::escape::{columns, cut, visible};
+use crate::escape::{columns, cut, json_line, visible};
 use crate::io::{Clock as _, SystemClock};
 use crate::source::{LineBlocks, open_input};
 use crate::survey::config::toml_string;
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
                 }
                 out.write(report(path, found.as_ref()).as_bytes())?;
             }
-            Form::Json => out.line(&object(path, found.as_ref()).to_string())?,
+            Form::Json => out.line(&json_line(&object(path, found.as_ref())))?,
         }
     }
     out.flush()?;

@@ -21,7 +21,7 @@ use crate::engine::detect::rule::{self, Rule};
 use crate::engine::format::{Column, Context, Format, FormatSet, detect, vote};
 use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
-use crate::escape::{columns, cut, visible};
+use crate::escape::{columns, cut, json_line, visible};
 use crate::io::{Clock as _, SystemClock};
 
 /// Explains a log line: each field with the bytes it came from, the verdict on a log-in with its
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
                 }
                 show(&event, &reading, &facts, &verdicts, &mut out)?;
             }
-            Form::Json => out.line(&object(&event, &facts, &verdicts).to_string())?,
+            Form::Json => out.line(&json_line(&object(&event, &facts, &verdicts)))?,
         }
     }
     out.flush()?;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::config::ConfigArgs;
 use super::exit;
 use super::output::{Form, Output};
-use crate::escape::visible;
+use crate::escape::{json_line, visible};
 use crate::io::{Clock as _, SystemClock};
 use crate::sink::{Progress, SinkConfig};
 use crate::store::{Ledger, StoreReader};
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     match args.output {
         Form::Json => {
             for line in &lines {
-                out.line(&json_of(line).to_string())?;
+                out.line(&json_line(&json_of(line)))?;
             }
         }
         Form::Human => {
@@ -100,7 +100,7 @@ fn line_of(
     let is_it = |name: &str| name == reader_name;
     let dropped = reader.cursors()?.into_iter().find(|cursor| is_it(&cursor.reader));
     let letters = reader.dead_letter_counts()?.into_iter().find(|(name, _)| is_it(name));
-    let alerts = reader.alerts_after(progress.alert, usize::MAX)?.len() as u64;
+    let alerts = reader.alert_count_after(progress.alert)?;
     Ok(Line {
         name: sink.name(),
         kind: sink.kind(),

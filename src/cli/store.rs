@@ -1,6 +1,6 @@
 //! `gatewatch store`: looks into the store, checks it, and takes things out of it.
 
-use std::io::Write as _;
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -15,7 +15,7 @@ use crate::daemon::Decoder;
 use crate::engine::batch::EventBatch;
 use crate::engine::render::alert::alert_json;
 use crate::engine::render::{Agent, Encoder, Encoding};
-use crate::escape::visible;
+use crate::escape::{json_line, visible};
 use crate::store::{Frame, Seq, StoreReader};
 use crate::units::ByteSize;
 
@@ -131,7 +131,7 @@ fn inspect(config: &ConfigArgs) -> Result<u8> {
             cursor.updated.rfc3339()
         ))?;
     }
-    out.line(&format!("alerts: {} transitions", reader.alerts_after(0, usize::MAX)?.len()))?;
+    out.line(&format!("alerts: {} transitions", reader.alert_count_after(0)?))?;
     for (name, count) in reader.dead_letter_counts()? {
         out.line(&format!("dead letters of {}: {count}", visible(&name)))?;
     }
@@ -146,10 +146,17 @@ fn export(args: &ExportArgs) -> Result<u8> {
     let is_wanted =
         |frame: &Frame| args.source.as_ref().is_none_or(|source| *source == frame.source);
     match args.what {
-        What::Lines => each_frame(&reader, |frame| match is_wanted(frame) {
-            true => out.write(&frame.bytes),
-            false => Ok(()),
-        })?,
+        What::Lines => {
+            // Exact for a file or a program; what strangers wrote must not steer a terminal.
+            let is_seen = std::io::stdout().is_terminal();
+            each_frame(&reader, |frame| match (is_wanted(frame), is_seen) {
+                (true, false) => out.write(&frame.bytes),
+                (true, true) => String::from_utf8_lossy(&frame.bytes)
+                    .lines()
+                    .try_for_each(|line| out.line(&visible(line))),
+                (false, _) => Ok(()),
+            })?;
+        }
         What::Events => {
             let name = config.host.name.clone().unwrap_or_else(super::input::host);
             let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -216,17 +223,14 @@ fn export_letters(reader: &StoreReader, sink: Option<&str>, out: &mut Output) ->
         number = last.number;
         for letter in &letters {
             let reader = letter.reader.strip_prefix("sink:").unwrap_or(&letter.reader);
-            let mut line = Vec::new();
-            let letter = json!({
+            out.line(&json_line(&json!({
                 "number": letter.number,
                 "at": letter.at.rfc3339(),
                 "sink": reader,
                 "event_id": letter.event_id,
                 "reason": letter.reason,
                 "body": String::from_utf8_lossy(&letter.body),
-            });
-            writeln!(line, "{letter}").expect("memory takes every byte");
-            out.write(&line)?;
+            })))?;
         }
     }
 }

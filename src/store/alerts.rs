@@ -157,6 +157,14 @@ impl StoreReader {
         })
     }
 
+    /// How many transitions come after `number`.
+    pub fn alert_count_after(&self, number: i64) -> Result<u64, StoreError> {
+        self.db.run("count the alerts", |conn| {
+            let sql = "SELECT count(*) FROM alerts WHERE number > ?1";
+            conn.prepare_cached(sql)?.query_row([number], |row| unsigned(row, 0))
+        })
+    }
+
     fn numbered_alerts(
         &self,
         sql: &str,

@@ -197,3 +197,21 @@ fn without_its_key_a_sink_sends_nothing_and_says_why() {
     let status = ask(&place, &["status"], &[]).out;
     assert!(status.contains("cannot read the key /none/key"), "{status}");
 }
+
+#[test]
+fn what_strangers_wrote_is_harmless_in_every_json_output() {
+    let place = Place::new(&format!(
+        "{STDIN}[[sink]]\ntype = \"syslog\"\nname = \"small\"\naddress = \"udp://127.0.0.1:9\"\n\
+         max_message = \"100B\"\n"
+    ));
+    // A reversed direction, and a terminal command of eight-bit controls.
+    let hostile = "/a\u{202e}b\u{9b}31m";
+    let line = line("192.0.2.7", 1, hostile, 200);
+    place.call(&["run", "--once"]).input(line.clone()).run();
+    let letters = ask(&place, &["store", "export"], &["dead-letters"]).out;
+    let explained = Gatewatch::new(&["explain", "--output", "json", line.trim_end()]).run().out;
+    for text in [letters, explained] {
+        assert!(text.contains("\\u202e") && text.contains("\\u009b"), "{text}");
+        assert!(!text.contains(['\u{202e}', '\u{9b}']), "{text:?}");
+    }
+}

@@ -5,24 +5,21 @@
 //! absent.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use serde_json::ser::Formatter;
 
 use super::event_id::EventId;
 use super::of_alert::AlertView;
 use crate::engine::batch::Origin;
 use crate::engine::detect::{Alert, AlertState};
-use crate::escape::write_json;
+use crate::escape::push_json;
 
 /// Appends `alert` as one minified JSON object, without a line ending.
 ///
 /// JSON escapes control characters itself, so hostile text cannot end the line.
 pub fn alert_json(alert: &Alert, out: &mut Vec<u8>) {
-    let mut serializer = serde_json::Serializer::with_formatter(out, Shown);
-    document(alert).serialize(&mut serializer).expect("memory takes every byte");
+    push_json(out, &document(alert));
 }
 
 /// The same for a message that must be short: the lines and the advice go first, then the lists.
@@ -57,19 +54,6 @@ pub(super) fn write(view: &AlertView<'_>, out: &mut Vec<u8>) {
 fn shorten(text: &mut String, max: usize) {
     if let Some((end, _)) = text.char_indices().nth(max) {
         text.truncate(end);
-    }
-}
-
-/// Writes characters that a terminal obeys or hides as `\u` escapes: the same JSON, and safe to
-/// look at. (JSON itself demands that only below U+0020.)
-struct Shown;
-
-impl Formatter for Shown {
-    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
-    where
-        W: ?Sized + io::Write,
-    {
-        write_json(writer, fragment)
     }
 }
 
