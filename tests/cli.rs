@@ -461,7 +461,8 @@ fn the_daemon_reads_standard_input_to_its_end_and_ends_with_it() {
 #[test]
 fn a_large_input_of_the_daemon_arrives_whole_and_in_order() {
     let place = Place::new(STDIN);
-    let lines = (0..12_000).map(|number| line("192.0.2.7", number, &format!("/{number}"), 200));
+    let client = |number| format!("192.0.2.{}", number % 200);
+    let lines = (0..12_000).map(|number| line(&client(number), number, &format!("/{number}"), 200));
     let outcome = place.call(&["run", "--quiet"]).input(lines.collect::<String>()).run();
     assert_eq!(0, outcome.code, "{outcome:?}");
     let events = place.sunk();
@@ -525,7 +526,7 @@ fn a_daemon_that_also_follows_files_goes_on_when_standard_input_ends() {
 #[test]
 fn alerts_see_the_lines_of_all_files_in_the_order_of_their_times() {
     let attack = |seconds: &mut dyn Iterator<Item = u32>| -> String {
-        seconds.map(|second| failed_login("198.51.100.23", second)).collect()
+        seconds.map(|number| failed_login("198.51.100.23", 12 * number)).collect()
     };
     // In neither file alone are there enough failures.
     let folder = Folder::new()

@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::engine::batch::{
     Action, AuthMethod, AuthOutcome, Confidence, Event, EventBatch, Field, Grade, Kind, Origin,
 };
-use crate::engine::detect::explain::{Verdict, explain};
-use crate::engine::detect::rule::{self, Rule};
+use crate::engine::detect::explain::{Verdict, explain, name_of};
+use crate::engine::detect::rule::{self, Limit, Rule};
 use crate::engine::format::{Column, Context, Format, FormatSet, detect, vote};
 use crate::engine::parse::{Parser, Text};
 use crate::engine::time::TimeReader;
@@ -79,8 +79,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let mut out = Output::new();
     for (index, event) in batch.events().enumerate() {
         let facts = facts(&event, &columns_of(&event, &reading.definition, &times));
+        let of_events = rules.iter().filter(|rule| rule.silence.is_none());
         let verdicts: Vec<(&Rule, Verdict)> =
-            rules.iter().map(|rule| (rule, explain(&rule.condition, &event))).collect();
+            of_events.map(|rule| (rule, explain(&rule.condition, &event))).collect();
         match args.output {
             Form::Human => {
                 if 0 < index {
@@ -303,20 +304,39 @@ fn needed(rule: &Rule, event: &Event<'_>) -> String {
     let keys: Vec<String> = keys.collect();
     let about =
         if keys.is_empty() { String::new() } else { format!(" for {}", keys.join(" and ")) };
-    let mut parts = Vec::new();
-    if 1 < rule.threshold {
-        parts.push(format!("{} of these", rule.threshold));
+    let limits: Vec<String> = rule.limits.iter().map(|limit| reached(rule, limit)).collect();
+    let mut text = format!("an alert needs {}{about}", limits.join(", or "));
+    if let Some((subject, min)) = rule.sum {
+        text.push_str(&format!(", with a sum of {} of at least {min}", name_of(subject)));
     }
-    if let Some((subject, min)) = rule.distinct {
-        let name = crate::engine::detect::explain::name_of(subject);
-        parts.push(format!("{min} different values of {name}"));
+    if rule.then.is_some() {
+        text.push_str(", and then what the rule waits for");
     }
-    let mut text = format!("an alert needs {} within {}{about}", parts.join(" with "), rule.window);
+    if rule.first_seen.is_some() {
+        text.push_str(", and a value that is new");
+    }
     if let Some(share) = &rule.share {
         let percent = share.min * 100.0;
         text.push_str(&format!(", and at least {percent:.0} % of all that the rule weighs"));
     }
     text
+}
+
+/// A limit in words.
+fn reached(rule: &Rule, limit: &Limit) -> String {
+    let mut parts = Vec::new();
+    if 1 < limit.events {
+        parts.push(format!("{} of these", limit.events));
+    }
+    for (subject, min) in rule.distinct.iter().zip(&limit.values) {
+        if 1 < *min {
+            parts.push(format!("{min} different values of {}", name_of(*subject)));
+        }
+    }
+    match parts.as_slice() {
+        [] => "one of these".to_owned(),
+        parts => format!("{} within {}", parts.join(" with "), limit.window),
+    }
 }
 
 fn object(event: &Event<'_>, facts: &[Fact], verdicts: &[(&Rule, Verdict)]) -> Value {

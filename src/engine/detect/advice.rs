@@ -7,6 +7,9 @@ pub const ADVICE: &[(&str, &str)] = &[
     ("check_user", "Ask the user whether it was them; set a new password if it was not."),
     ("throttle_login", "Limit the rate of the log-in page for everybody; do not block one by one."),
     ("check_server", "Look at the error log of the site and at what was deployed last."),
+    ("check_data", "Look at what was fetched; if it is not for everybody, close it and say so."),
+    ("check_source", "Look whether the server runs, writes its log there, and the disk has room."),
+    ("check_format", "Run `gatewatch detect` on the log: its format may have changed."),
 ];
 
 /// The sentence of `key`; a key that is none is shown as it is.

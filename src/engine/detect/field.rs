@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::engine::address::client_net;
+use crate::engine::address::{client_net, client_prefix};
 use crate::engine::batch::{Action, AuthOutcome, ClientSource, Event, FIELDS, Field, Kind};
 use crate::engine::enrich::crawler;
 
@@ -43,10 +43,16 @@ pub enum Subject {
     SourceIp,
     /// `client.net`: the address (IPv4) or its /64 (IPv6): who a client is.
     ClientNet,
+    /// `client.prefix`: the /24 (IPv4) or /48 (IPv6) that the client is in.
+    ClientPrefix,
+    /// `source`: the name of the source that the line came from.
+    Source,
     /// `site`: the virtual host, else the site of the source.
     Site,
     /// `url.extension`, lower-case.
     Extension,
+    /// `gatewatch.static`: `true` or `false`: the extension is one of what pages are made of.
+    Static,
 }
 
 /// The subjects that are no text field, by name.
@@ -66,8 +72,17 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("gatewatch.crawler.standing", Subject::CrawlerStanding),
     ("source.ip", Subject::SourceIp),
     ("client.net", Subject::ClientNet),
+    ("client.prefix", Subject::ClientPrefix),
+    ("source", Subject::Source),
     ("site", Subject::Site),
     ("url.extension", Subject::Extension),
+    ("gatewatch.static", Subject::Static),
+];
+
+/// Extensions of what pages are made of and nobody generates.
+const STATIC: &[&[u8]] = &[
+    b"css", b"js", b"map", b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"avif", b"ico",
+    b"woff", b"woff2", b"ttf", b"eot", b"mp4", b"webm", b"mp3", b"pdf",
 ];
 
 impl Subject {
@@ -130,13 +145,25 @@ impl Subject {
             Self::Malformed => fixed(row.malformed?.name()),
             Self::CrawlerStanding => fixed(crawler(event)?.name()),
             // Where the text allows two readings, nobody is held to account.
-            Self::SourceIp | Self::ClientNet if row.client_source == ClientSource::Ambiguous => {
+            Self::SourceIp | Self::ClientNet | Self::ClientPrefix
+                if row.client_source == ClientSource::Ambiguous =>
+            {
                 None
             }
             Self::SourceIp => Some(Cow::Owned(row.client?.to_string().into_bytes())),
             Self::ClientNet => client(event),
+            Self::ClientPrefix => {
+                Some(Cow::Owned(client_prefix(row.client?).to_string().into_bytes()))
+            }
+            Self::Source => Some(Cow::Borrowed(event.origin().source.as_bytes())),
             Self::Site => Some(Cow::Borrowed(event.site())),
             Self::Extension => extension(event),
+            Self::Static => {
+                // Only requests have pages.
+                event.field(Field::Path)?;
+                let is_static = extension(event).is_some_and(|ext| STATIC.contains(&&*ext));
+                fixed(if is_static { "true" } else { "false" })
+            }
         }
     }
 

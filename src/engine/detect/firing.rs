@@ -9,7 +9,7 @@ use super::advice;
 use super::evidence::{Pool, Trace};
 use super::field::Subject;
 use super::keys::KeyState;
-use super::rule::Rule;
+use super::rule::{Limit, Rule};
 use super::window::Seen;
 use super::{Alert, AlertState, Evidence, RuleInfo};
 use crate::engine::batch::Event;
@@ -36,24 +36,45 @@ pub(super) struct Firing {
 }
 
 impl Firing {
-    /// The rule has just fired for the key of `state`.
+    /// The rule has just fired for the key of `state`: by the event `last`, `limit` is reached.
     pub(super) fn start(
         rule: &Rule,
+        limit: &Limit,
         state: &KeyState,
         event: &Event<'_>,
-        now: Timestamp,
+        last: Seen,
         pool: &Pool,
     ) -> Self {
         let mut seen: Vec<Seen> = state.times.events().collect();
-        seen.extend(state.values.events());
+        seen.extend(state.values.iter().flat_map(|values| values.events()));
+        seen.push(last);
         seen.sort_by_key(|one| (one.time, one.evidence));
         seen.dedup_by_key(|one| one.evidence);
-        let first = seen.first().map_or(now, |one| one.time);
+        // A key may remember more than the limit that was reached needed.
+        let start = last.time.minus(limit.window);
+        seen.retain(|one| start <= one.time);
+        let first = seen.first().map_or(last.time, |one| one.time);
         let value = |subject: Subject| to_utf8(&subject.text(event).unwrap_or_default(), 256);
         let group: Vec<(String, String)> =
             rule.group_by.iter().map(|(name, subject)| (name.clone(), value(*subject))).collect();
-        let distinct = rule.distinct.map(|_| state.values.events().len() as u64);
-        let mut alert = Alert {
+        let mut alert = Self::blank(rule, limit, group, (first, last.time));
+        alert.distinct = state.values.first().map(|values| values.len() as u64);
+        for one in &seen {
+            let trace = pool.find(one.evidence);
+            count_event(&mut alert, one.time, trace.map_or(1, |trace| trace.count), trace);
+        }
+        Self::of(alert, rule)
+    }
+
+    /// An alert that counts nothing yet.
+    pub(super) fn blank(
+        rule: &Rule,
+        limit: &Limit,
+        group: Vec<(String, String)>,
+        (first, now): (Timestamp, Timestamp),
+    ) -> Alert {
+        let values = limit.values.first().copied().unwrap_or(0);
+        Alert {
             id: alert_id(&rule.id, &group_key(&group), first),
             state: AlertState::Firing,
             rule: RuleInfo {
@@ -69,10 +90,9 @@ impl Firing {
             group,
             summary: String::new(),
             count: 0,
-            distinct,
-            threshold: rule.distinct.map_or(rule.threshold, |(_, min)| min.max(rule.threshold))
-                as u64,
-            window: rule.window,
+            distinct: None,
+            threshold: values.max(limit.events) as u64,
+            window: limit.window,
             first_event: first,
             last_event: now,
             addresses: Vec::new(),
@@ -83,13 +103,14 @@ impl Firing {
             successes: 0,
             evidence: Vec::new(),
             backfill: false,
-        };
-        for one in &seen {
-            let trace = pool.find(one.evidence);
-            count_event(&mut alert, one.time, trace.map_or(1, |trace| trace.count), trace);
         }
+    }
+
+    /// The alert as it goes on, with its sentence.
+    pub(super) fn of(mut alert: Alert, rule: &Rule) -> Self {
         alert.summary = explain(&rule.explain, &alert);
-        Self { alert, held: now, counted_until: Timestamp(0), values: BTreeSet::new() }
+        let held = alert.at;
+        Self { alert, held, counted_until: Timestamp(0), values: BTreeSet::new() }
     }
 
     /// An alert that an earlier run left going on.

@@ -4,8 +4,9 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::firing::Firing;
-use super::window::{LastTimes, LastValues, Shares};
-use crate::units::Timestamp;
+use super::sketch::Sketches;
+use super::window::{LastTimes, LastValues, Sums};
+use crate::units::{Period, Timestamp};
 
 /// The memory of one rule about one key.
 #[derive(Debug, Default)]
@@ -14,10 +15,14 @@ pub(super) struct KeyState {
     pub(super) key: Box<[u8]>,
     /// Events that matched.
     pub(super) times: LastTimes,
-    /// Different values among them.
-    pub(super) values: LastValues,
-    /// For rules that watch a share: events for and against.
-    pub(super) shares: Option<Box<Shares>>,
+    /// Different values among them, for each subject that the rule tells apart.
+    pub(super) values: Box<[LastValues]>,
+    /// For rules that watch shares: events for and against, for each window.
+    pub(super) shares: Box<[Sums]>,
+    /// For rules that watch a sum.
+    pub(super) sum: Option<Box<Sums>>,
+    /// When the key was taken up.
+    pub(super) since: Timestamp,
     /// The alert that goes on.
     pub(super) firing: Option<Box<Firing>>,
     /// When it was last asked for.
@@ -28,8 +33,9 @@ impl KeyState {
     /// Forgets the windows.
     pub(super) fn clear(&mut self) {
         self.times = LastTimes::default();
-        self.values = LastValues::default();
-        self.shares = None;
+        self.values = Box::default();
+        self.shares = Box::default();
+        self.sum = None;
     }
 }
 
@@ -43,6 +49,9 @@ pub(super) struct Keys {
     hasher: RandomState,
     keys_max: usize,
     evicted: u64,
+    sketches: Sketches,
+    /// Sightings of keys that were not taken up, because room was short.
+    passed: u64,
     /// The key that each rule found last: the site of nearly every line is that of the line before.
     last: Vec<u32>,
 }
@@ -58,6 +67,8 @@ impl Keys {
             hasher,
             keys_max,
             evicted: 0,
+            sketches: Sketches::default(),
+            passed: 0,
             last: Vec::new(),
         }
     }
@@ -74,21 +85,49 @@ impl Keys {
         self.evicted
     }
 
-    /// The memory of a key that is known; the key that `rule` found last is tried first.
-    pub(super) fn find_again(&mut self, rule: usize, key: &[u8]) -> Option<&mut KeyState> {
+    /// The number of a key that is known; the key that `rule` found last is tried first.
+    pub(super) fn find_again(&mut self, rule: usize, key: &[u8]) -> Option<u32> {
         if self.last.len() <= rule {
             self.last.resize(rule + 1, 0);
         }
-        let last = self.last[rule] as usize;
-        if self.states.get(last).is_some_and(|state| *state.key == *key) {
-            return self.states.get_mut(last);
+        let last = self.last[rule];
+        if self.states.get(last as usize).is_some_and(|state| *state.key == *key) {
+            return Some(last);
         }
         let hash = self.hasher.hash_one(key);
         let states = &self.states;
         let same = |held: &(u64, u32)| held.0 == hash && *states[held.1 as usize].key == *key;
         let (_, number) = *self.index.find(hash, same)?;
         self.last[rule] = number;
-        Some(&mut self.states[number as usize])
+        Some(number)
+    }
+
+    /// The key that `rule` found last, if it is of one text, and this one.
+    pub(super) fn is_still(&self, rule: usize, text: &[u8]) -> Option<u32> {
+        let last = *self.last.get(rule)?;
+        let key = &self.states.get(last as usize)?.key;
+        (rule_of(key.get(..2)?) == rule && key.get(TEXT_AT..)? == text).then_some(last)
+    }
+
+    /// Sightings of keys that were not taken up, because room was short.
+    pub(super) fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// The number of a key, if it is known, or new and there is room, or seen often enough: it is
+    /// to be remembered for `window`.
+    pub(super) fn admit(&mut self, key: &[u8], window: Period, now: Timestamp) -> Option<u32> {
+        // Up to three quarters nothing is asked.
+        if self.keys_max / 4 * 3 <= self.index.len() {
+            let hash = self.hasher.hash_one(key);
+            let states = &self.states;
+            let same = |held: &(u64, u32)| held.0 == hash && *states[held.1 as usize].key == *key;
+            if self.index.find(hash, same).is_none() && !self.sketches.admits(hash, window, now) {
+                self.passed += 1;
+                return None;
+            }
+        }
+        Some(self.entry(key, now))
     }
 
     /// The number of a key, which is taken up if it is new.
@@ -103,7 +142,7 @@ impl Keys {
         if self.keys_max <= self.index.len() {
             self.let_the_oldest_go();
         }
-        let state = KeyState { key: key.into(), last_used: now, ..KeyState::default() };
+        let state = KeyState { key: key.into(), since: now, last_used: now, ..KeyState::default() };
         let number = match self.free.pop() {
             Some(number) => {
                 self.states[number as usize] = state;
@@ -116,6 +155,18 @@ impl Keys {
         };
         self.index.insert_unique(hash, (hash, number), |held| held.0);
         number
+    }
+
+    /// An alert goes on for one of `rules` and the group of `key`, whose rule is overwritten.
+    pub(super) fn is_any_firing(&self, rules: &[usize], key: &mut [u8]) -> bool {
+        rules.iter().any(|rule| {
+            key[..2].copy_from_slice(&(*rule as u16).to_le_bytes());
+            let hash = self.hasher.hash_one(&*key);
+            let same =
+                |held: &(u64, u32)| held.0 == hash && *self.states[held.1 as usize].key == *key;
+            let found = self.index.find(hash, same);
+            found.is_some_and(|held| self.states[held.1 as usize].firing.is_some())
+        })
     }
 
     /// The memory of key `number`.
@@ -148,6 +199,9 @@ impl Keys {
         self.evicted += count as u64;
     }
 }
+
+/// Where the text of a key of one text begins: behind the rule, a tag and a length.
+const TEXT_AT: usize = 5;
 
 /// Starts the key of a rule.
 pub(super) fn start_key(out: &mut Vec<u8>, rule: usize) {

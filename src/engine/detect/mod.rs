@@ -10,24 +10,33 @@
 
 pub mod advice;
 mod alert;
+pub mod busy;
 mod evidence;
 pub mod explain;
 pub mod field;
 mod firing;
 mod keys;
+mod known;
 pub mod predicate;
 pub mod rule;
+mod silence;
+mod sketch;
 pub mod window;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use self::busy::Busy;
 use self::evidence::{Pool, Trace};
+use self::field::Subject;
 use self::firing::Firing;
 use self::keys::{KeyState, Keys};
-use self::rule::Rule;
-use self::window::Seen;
-use super::batch::{Event, EventBatch};
+use self::known::Known;
+use self::rule::{Limit, Rule};
+use self::silence::Silences;
+use self::window::{LastValues, Seen, Sums};
+use super::address::client_net;
+use super::batch::{ClientSource, Event, EventBatch, Origin};
 use super::render::event_id::EventId;
 use crate::units::{Period, Timestamp};
 
@@ -70,6 +79,11 @@ pub struct Detectors {
     late: u64,
     scratch: Vec<u8>,
     board: Arc<Board>,
+    /// For each rule the numbers of those that cover it.
+    covers: Vec<Vec<usize>>,
+    busy: Busy,
+    known: Known,
+    silences: Silences,
 }
 
 /// How far each source has come. An alert ends when every source that still speaks has passed its
@@ -116,6 +130,8 @@ impl Clocks {
 struct Board {
     /// By status (those beyond 599 as 599), without and with a log-in verdict.
     rows: Vec<Vec<Candidate>>,
+    /// Some rule asks which clients are busy.
+    has_busy: bool,
 }
 
 /// A rule that may match an event, or that has the event speak against its key.
@@ -126,6 +142,10 @@ struct Candidate {
     condition: Option<bool>,
     /// The same for what speaks against.
     against: Option<bool>,
+    /// The same for the second step of a sequence.
+    then: Option<bool>,
+    /// Only a client that asks much is of interest.
+    is_for_the_busy: bool,
 }
 
 const STATUS_ROWS: usize = 600;
@@ -139,12 +159,18 @@ impl Board {
                 let asked =
                     |gate: predicate::Gate| gate.admits(status, auth).then_some(gate.is_exact());
                 let (condition, against) = (asked(one.gate), share.and_then(asked));
-                let needed = condition.is_some() || against.is_some();
-                needed.then_some(Candidate { rule: rule as u32, condition, against })
+                let then = one.then.as_ref().and_then(|then| asked(then.gate));
+                let is_needed = condition.is_some() || against.is_some() || then.is_some();
+                let is_for_the_busy = one.is_for_the_busy;
+                let rule = rule as u32;
+                let row = Candidate { rule, condition, against, then, is_for_the_busy };
+                is_needed.then_some(row)
             };
-            rules.iter().enumerate().filter_map(candidate).collect()
+            let of_events = |(_, rule): &(usize, &Rule)| rule.silence.is_none();
+            rules.iter().enumerate().filter(of_events).filter_map(candidate).collect()
         };
-        Self { rows: (0..2 * STATUS_ROWS).map(row).collect() }
+        let has_busy = rules.iter().any(|rule| rule.is_for_the_busy);
+        Self { rows: (0..2 * STATUS_ROWS).map(row).collect(), has_busy }
     }
 
     fn row(event: &Event<'_>) -> usize {
@@ -160,17 +186,23 @@ impl Detectors {
     pub fn new(rules: Vec<Rule>, limits: Limits) -> Self {
         let hasher = ahash::RandomState::with_seeds(limits.seed, 7, 11, 13);
         let board = Arc::new(Board::new(&rules));
+        let silences = Silences::new(&rules);
+        let covers = rules.iter().map(|rule| covers(&rules, rule)).collect();
         Self {
             rules,
             keys: Keys::new(limits.keys_max, hasher.clone()),
             pool: Pool::new(limits.evidence_bytes_max),
-            hasher,
+            hasher: hasher.clone(),
             now: Timestamp(0),
             clocks: Clocks::default(),
             ending: BTreeSet::new(),
             late: 0,
             scratch: Vec::new(),
             board,
+            covers,
+            busy: Busy::default(),
+            known: Known::new(hasher),
+            silences,
         }
     }
 
@@ -181,12 +213,17 @@ impl Detectors {
 
     /// The longest window: how far back a restart must look.
     pub fn window_max(&self) -> Period {
-        self.rules.iter().map(|rule| rule.window).max().unwrap_or_default()
+        self.rules.iter().map(Rule::window).max().unwrap_or_default()
     }
 
     /// Keys remembered now, and keys let go so far because there were too many.
     pub fn keys(&self) -> (u64, u64) {
         (self.keys.len() as u64, self.keys.evicted())
+    }
+
+    /// Sightings of keys that were counted roughly only, because there were too many.
+    pub fn passed(&self) -> u64 {
+        self.keys.passed()
     }
 
     /// Events that came too late for their window.
@@ -218,6 +255,7 @@ impl Detectors {
                 continue;
             }
             self.now = self.now.max(time);
+            self.silences.see(&self.rules, place, &batch.origin.source, (time, read_at), alerts);
             let clock = &mut self.clocks.sources[place].1;
             if *clock < time {
                 *clock = time;
@@ -234,6 +272,7 @@ impl Detectors {
     /// Lets time pass without events: resolves what has been quiet for long enough.
     pub fn tick(&mut self, now: Timestamp, alerts: &mut Vec<Alert>) {
         self.now = self.now.max(now);
+        self.silences.check(&self.rules, self.now, alerts);
         self.resolve(self.now, alerts);
     }
 
@@ -243,6 +282,12 @@ impl Detectors {
             let Some(rule) = self.rules.iter().position(|rule| rule.id == alert.rule.id) else {
                 continue;
             };
+            if self.rules[rule].silence.is_some() {
+                let source = alert.group.first().map_or("", |(_, source)| source);
+                let place = self.clocks.place(source, Timestamp(0));
+                self.silences.restore(place, alert);
+                continue;
+            }
             keys::start_key(&mut self.scratch, rule);
             for ((_, subject), (_, value)) in self.rules[rule].group_by.iter().zip(&alert.group) {
                 subject.append_key_text(value, &mut self.scratch);
@@ -261,6 +306,7 @@ impl Detectors {
     /// Ends silently every alert that is not in `open`: it was resolved in an earlier run, and only
     /// looks alive because its lines were read again.
     pub fn forget_all_but(&mut self, open: &[Alert]) {
+        self.silences.forget_all_but(open);
         let numbers: Vec<u32> = self.ending.iter().map(|(_, number)| *number).collect();
         for number in numbers {
             let state = self.keys.state(number);
@@ -281,32 +327,50 @@ impl Detectors {
         event: &Event<'_>,
         time: Timestamp,
         ids: &EventId,
-        origin: &Arc<super::batch::Origin>,
+        origin: &Arc<Origin>,
         alerts: &mut Vec<Alert>,
     ) {
         let board = Arc::clone(&self.board);
+        let is_busy = board.has_busy && self.is_busy(event, time);
         let mut evidence = None;
         for candidate in &board.rows[Board::row(event)] {
+            if candidate.is_for_the_busy && !is_busy {
+                continue;
+            }
             let index = candidate.rule as usize;
             let rule = &self.rules[index];
+            let mut keep = |pool: &mut Pool| {
+                let number = *evidence
+                    .get_or_insert_with(|| pool.keep(Trace::of(event, origin, ids.of(event))));
+                Seen { time, evidence: number }
+            };
             if candidate.condition.is_some_and(|exact| exact || rule.condition.holds(event)) {
-                let number = match evidence {
-                    Some(number) => number,
-                    None => {
-                        let number = self.pool.keep(Trace::of(event, origin, ids.of(event)));
-                        *evidence.insert(number)
-                    }
-                };
-                let seen = Seen { time, evidence: number };
+                let seen = keep(&mut self.pool);
                 self.matched(index, event, seen, alerts);
-            } else if let Some(exact) = candidate.against
+                continue;
+            }
+            if let Some(exact) = candidate.against
                 && let Some(share) = &rule.share
-                && !self.keys.is_empty()
                 && (exact || share.against.holds(event))
             {
                 self.against(index, event, time);
             }
+            if let Some(exact) = candidate.then
+                && let Some(then) = &self.rules[index].then
+                && (exact || then.condition.holds(event))
+            {
+                let seen = keep(&mut self.pool);
+                self.followed(index, event, seen, alerts);
+            }
         }
+    }
+
+    /// Counts the event's client; whether it asks so much that high limits may be reached.
+    fn is_busy(&mut self, event: &Event<'_>, time: Timestamp) -> bool {
+        let row = event.row();
+        let is_clear = row.client_source != ClientSource::Ambiguous;
+        let Some(ip) = row.client.filter(|_| is_clear) else { return false };
+        self.busy.see(self.hasher.hash_one(client_net(ip).address), time)
     }
 
     /// Makes the key of `event` under rule `index`; false where the event lacks a group field.
@@ -317,23 +381,40 @@ impl Detectors {
     }
 
     fn against(&mut self, index: usize, event: &Event<'_>, time: Timestamp) {
-        if !self.make_key(index, event) {
+        let rule = &self.rules[index];
+        // Of somebody only what happens after a match is of interest; of a site it is too late then.
+        let is_new_of_interest = !rule.is_about_someone();
+        if self.keys.is_empty() && !is_new_of_interest {
             return;
         }
-        // Only keys that already have matches are of interest.
-        if let Some(state) = self.keys.find_again(index, &self.scratch) {
-            let shares = state.shares.get_or_insert_default();
-            shares.see(time, self.rules[index].window, event.row().count, true);
-            let outcome = event.row().auth.map(|auth| auth.outcome);
-            if let Some(firing) = &mut state.firing
-                && outcome == Some(super::batch::AuthOutcome::Success)
-            {
-                let rule = &self.rules[index];
-                let value =
-                    rule.distinct.and_then(|(subject, _)| hash_of(&self.hasher, subject, event));
-                if rule.is_about_someone() || firing.knows(event.row().client, value) {
-                    firing.alert.successes += u64::from(event.row().count);
+        let is_by_site = matches!(rule.group_by.as_slice(), [(_, Subject::Site)]);
+        let again = if is_by_site { self.keys.is_still(index, event.site()) } else { None };
+        let number = match again {
+            Some(number) => number,
+            None if !self.make_key(index, event) => return,
+            None => match self.keys.find_again(index, &self.scratch) {
+                Some(number) => number,
+                None if is_new_of_interest => {
+                    let window = self.rules[index].window();
+                    let Some(number) = self.keys.admit(&self.scratch, window, self.now) else {
+                        return;
+                    };
+                    number
                 }
+                None => return,
+            },
+        };
+        let rule = &self.rules[index];
+        let state = self.keys.state(number);
+        add_to_shares(rule, state, time, (0, u64::from(event.row().count)));
+        let outcome = event.row().auth.map(|auth| auth.outcome);
+        if let Some(firing) = &mut state.firing
+            && outcome == Some(super::batch::AuthOutcome::Success)
+        {
+            let value =
+                rule.distinct.first().and_then(|subject| hash_of(&self.hasher, *subject, event));
+            if rule.is_about_someone() || firing.knows(event.row().client, value) {
+                firing.alert.successes += u64::from(event.row().count);
             }
         }
     }
@@ -342,34 +423,66 @@ impl Detectors {
         if !self.make_key(index, event) {
             return;
         }
-        let number = self.keys.entry(&self.scratch, self.now);
         let rule = &self.rules[index];
+        let Some(number) = self.keys.admit(&self.scratch, rule.window(), self.now) else { return };
         let state = self.keys.state(number);
-        if seen.time.plus(rule.window) < self.now {
+        if seen.time.plus(rule.window()) < self.now {
             self.late += 1;
         }
+        let times = event.row().count;
+        let events_max = rule.events_max();
         // A line that stands for several events fills the window as those would.
-        for _ in 0..(event.row().count as usize).clamp(1, rule.threshold) {
-            state.times.see(seen, rule.threshold);
+        for _ in 0..(times as usize).clamp(1, events_max) {
+            state.times.see(seen, events_max);
         }
-        if rule.share.is_some() {
-            let shares = state.shares.get_or_insert_default();
-            shares.see(seen.time, rule.window, event.row().count, false);
+        add_to_shares(rule, state, seen.time, (u64::from(times), 0));
+        if let Some((subject, _)) = rule.sum {
+            let sum = subject.number(event).unwrap_or(0).saturating_mul(u64::from(times));
+            state.sum.get_or_insert_default().add(seen.time, rule.window(), (sum, 0));
         }
-        let value = rule.distinct.and_then(|(subject, _)| hash_of(&self.hasher, subject, event));
-        if let (Some((_, min)), Some(value)) = (rule.distinct, value) {
-            state.values.see(value, seen, min);
-        }
-        let holds = fires(rule, state);
+        let (value, is_new) = see_values(rule, state, &self.hasher, event, seen);
+        let is_asked = is_new && rule.then.is_none();
+        let reached = if is_asked { fires(rule, state, Timestamp(0)) } else { None };
         if let Some(firing) = &mut state.firing {
-            firing.count(seen.time, event.row().count, value, self.pool.find(seen.evidence));
-            if holds {
+            firing.count(seen.time, times, value, self.pool.find(seen.evidence));
+            if reached.is_some() {
                 self.ending.remove(&(firing.end(rule), number));
                 firing.hold(seen.time);
                 self.ending.insert((firing.end(rule), number));
             }
-        } else if holds {
-            let firing = Firing::start(rule, state, event, seen.time, &self.pool);
+        } else if let Some(limit) = reached {
+            if self.keys.is_any_firing(&self.covers[index], &mut self.scratch) {
+                return;
+            }
+            let state = self.keys.state(number);
+            let firing = Firing::start(rule, limit, state, event, seen, &self.pool);
+            alerts.push(firing.alert.clone());
+            self.ending.insert((firing.end(rule), number));
+            state.firing = Some(Box::new(firing));
+        }
+    }
+
+    /// The second step of a sequence.
+    fn followed(&mut self, index: usize, event: &Event<'_>, seen: Seen, alerts: &mut Vec<Alert>) {
+        if !self.make_key(index, event) {
+            return;
+        }
+        let rule = &self.rules[index];
+        let unless_known = rule.then.as_ref().and_then(|then| then.unless_known);
+        let is_known = unless_known.is_some_and(|memory| {
+            self.known.see(self.hasher.hash_one(&self.scratch), memory, seen.time)
+        });
+        let Some(number) = self.keys.find_again(index, &self.scratch) else { return };
+        let state = self.keys.state(number);
+        if let Some(firing) = &mut state.firing {
+            firing.count(seen.time, event.row().count, None, self.pool.find(seen.evidence));
+            firing.alert.successes += u64::from(event.row().count);
+        } else if !is_known && let Some(limit) = fires(rule, state, seen.time) {
+            if self.keys.is_any_firing(&self.covers[index], &mut self.scratch) {
+                return;
+            }
+            let state = self.keys.state(number);
+            let firing = Firing::start(rule, limit, state, event, seen, &self.pool);
             alerts.push(firing.alert.clone());
             self.ending.insert((firing.end(rule), number));
             state.firing = Some(Box::new(firing));
@@ -391,23 +504,84 @@ impl Detectors {
     }
 }
 
-/// Whether the rule's conditions all hold for this key.
-fn fires(rule: &Rule, state: &KeyState) -> bool {
-    if !state.times.is_full(rule.threshold, rule.window) {
-        return false;
+/// The numbers of the rules that cover `rule`: those with the same groups, because their keys are
+/// the same.
+fn covers(rules: &[Rule], rule: &Rule) -> Vec<usize> {
+    let covers =
+        |other: &Rule| rule.covered_by.contains(&other.id) && rule.group_by == other.group_by;
+    (0..rules.len()).filter(|number| covers(&rules[*number])).collect()
+}
+
+/// The limit that is reached for this key, in a window that ends at `now` at the earliest; none
+/// where the rule asks for more than that and it is not there.
+fn fires<'r>(rule: &'r Rule, state: &KeyState, now: Timestamp) -> Option<&'r Limit> {
+    let is_reached = |limit: &&Limit| {
+        let values = || limit.values.iter().zip(&state.values);
+        state.times.reaches(limit.events, limit.window, now)
+            && values().all(|(min, values)| values.reaches(*min, limit.window, now))
+    };
+    let has_sum = || {
+        let total = state.sum.as_ref().map_or(0, |sum| sum.totals().0);
+        rule.sum.is_none_or(|(_, min)| min <= total)
+    };
+    let has_share = || {
+        let min = rule.share.as_ref().map_or(0.0, |share| share.min);
+        state.shares.iter().all(|sums| min <= sums.share())
+    };
+    rule.limits.iter().find(is_reached).filter(|_| has_sum() && has_share())
+}
+
+/// Counts events that match and events that speak against, where the rule watches a share.
+fn add_to_shares(rule: &Rule, state: &mut KeyState, time: Timestamp, counts: (u64, u64)) {
+    let Some(share) = &rule.share else { return };
+    if state.shares.is_empty() {
+        state.shares = vec![Sums::default(); share.windows.len()].into();
     }
-    if let Some((_, min)) = rule.distinct
-        && !state.values.is_full(min, rule.window)
-    {
-        return false;
-    }
-    match (&rule.share, &state.shares) {
-        (Some(share), Some(shares)) => share.min <= shares.share(),
-        (Some(_), None) | (None, _) => true,
+    for (sums, window) in state.shares.iter_mut().zip(&share.windows) {
+        sums.add(time, *window, counts);
     }
 }
 
-fn hash_of(hasher: &ahash::RandomState, subject: field::Subject, event: &Event<'_>) -> Option<u64> {
+/// Values of a key that a rule about new ones remembers.
+const FIRST_SEEN_MAX: usize = 64;
+
+/// Notes the values that the rule tells apart. Answers the hash of the first, and false where the
+/// rule is about new values and this is none.
+fn see_values(
+    rule: &Rule,
+    state: &mut KeyState,
+    hasher: &ahash::RandomState,
+    event: &Event<'_>,
+    seen: Seen,
+) -> (Option<u64>, bool) {
+    if state.values.is_empty() && !rule.distinct.is_empty() {
+        state.values = vec![LastValues::default(); rule.distinct.len()].into();
+    }
+    let mut first = None;
+    let mut is_new = true;
+    for (index, subject) in rule.distinct.iter().enumerate() {
+        let Some(value) = hash_of(hasher, *subject, event) else {
+            is_new &= rule.first_seen.is_none();
+            continue;
+        };
+        let values = &mut state.values[index];
+        if let Some(rule) = rule.first_seen {
+            let is_known =
+                values.last_seen(value).is_some_and(|at| seen.time <= at.plus(rule.memory));
+            let is_learnt = !values.is_empty() && state.since.plus(rule.learn) <= seen.time;
+            is_new &= is_learnt && !is_known;
+            values.see(value, seen, FIRST_SEEN_MAX);
+        } else {
+            values.see(value, seen, rule.values_max(index));
+        }
+        if index == 0 {
+            first = Some(value);
+        }
+    }
+    (first, is_new)
+}
+
+fn hash_of(hasher: &ahash::RandomState, subject: Subject, event: &Event<'_>) -> Option<u64> {
     Some(hasher.hash_one(&*subject.text(event)?))
 }
 

@@ -31,14 +31,25 @@ pub struct Rule {
     pub gate: Gate,
     /// What one alert is about; empty: everything together.
     pub group_by: Vec<(String, Subject)>,
-    /// Length of the sliding window.
-    pub window: Period,
-    /// How many events fire it; 1 where only different values count.
-    pub threshold: usize,
-    /// The subject whose different values count, and how many of them fire it.
-    pub distinct: Option<(Subject, usize)>,
+    /// Subjects whose different values count.
+    pub distinct: Vec<Subject>,
+    /// How many events and values within which window fire it: one of these is enough. The first
+    /// is the one that is told.
+    pub limits: Vec<Limit>,
     /// The least share of matching events among these and the events that speak against.
     pub share: Option<Share>,
+    /// The number of which the sum within the window must reach this.
+    pub sum: Option<(Subject, u64)>,
+    /// What must come on top, while the limits are reached.
+    pub then: Option<Then>,
+    /// A value fires that the key did not have before.
+    pub first_seen: Option<FirstSeen>,
+    /// How long a source must say nothing; such a rule looks at no event.
+    pub silence: Option<Silence>,
+    /// Rules whose alert about the same key says it already.
+    pub covered_by: Vec<String>,
+    /// Only clients that ask much can reach the limits: see [`super::busy`].
+    pub is_for_the_busy: bool,
     /// How bad it is.
     pub severity: Severity,
     /// Quiet time after which the alert is resolved.
@@ -51,7 +62,62 @@ pub struct Rule {
     pub attack: Vec<String>,
 }
 
+/// What fires a rule: that many within a sliding window.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limit {
+    /// Length of the window.
+    pub window: Period,
+    /// How many events; 1 where only different values count.
+    pub events: usize,
+    /// How many different values of each of [`Rule::distinct`]; 0 where it does not matter.
+    pub values: Vec<usize>,
+}
+
+/// The second step of a sequence.
+#[derive(Clone, Debug)]
+pub struct Then {
+    /// The event that fires the rule, for a key whose limits are reached.
+    pub condition: Predicate,
+    /// What lets most events pass by.
+    pub gate: Gate,
+    /// A key that had such an event within this time before is known, and fires nothing.
+    pub unless_known: Option<Period>,
+}
+
+/// A value that a key did not have before: of the one subject in [`Rule::distinct`].
+#[derive(Clone, Copy, Debug)]
+pub struct FirstSeen {
+    /// How long values are remembered.
+    pub memory: Period,
+    /// How long a key must be known before anything about it is new.
+    pub learn: Period,
+}
+
+/// When a source is silent.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    /// At least this long.
+    pub min: Period,
+    /// And this many times as long as the longest pause within the window before.
+    pub times: u32,
+}
+
 impl Rule {
+    /// Its longest window.
+    pub fn window(&self) -> Period {
+        self.limits.iter().map(|limit| limit.window).max().unwrap_or_default()
+    }
+
+    /// Events that a key must remember.
+    pub fn events_max(&self) -> usize {
+        self.limits.iter().map(|limit| limit.events).max().unwrap_or(1)
+    }
+
+    /// Values of subject `index` of [`Rule::distinct`] that a key must remember.
+    pub fn values_max(&self, index: usize) -> usize {
+        self.limits.iter().map(|limit| limit.values[index]).max().unwrap_or(0)
+    }
+
     /// Each alert is about one client or one user, so whatever they do belongs to it.
     pub fn is_about_someone(&self) -> bool {
         let someone = |subject: &Subject| {
@@ -75,6 +141,8 @@ pub struct Share {
     pub against: Predicate,
     /// What lets most events pass by.
     pub gate: Gate,
+    /// The windows over which the share is taken; it must be reached in each.
+    pub windows: Vec<Period>,
 }
 
 #[derive(Deserialize)]
@@ -95,12 +163,22 @@ struct RawRule {
     #[serde(default = "web")]
     category: String,
     #[serde(rename = "where")]
-    condition: toml::Table,
+    condition: Option<toml::Table>,
     group_by: Vec<String>,
     window: Period,
     threshold: Option<usize>,
-    distinct: Option<RawDistinct>,
+    #[serde(default)]
+    distinct: OneOrMore<RawDistinct>,
+    #[serde(default)]
+    or: Vec<RawLimit>,
     share: Option<RawShare>,
+    sum: Option<RawSum>,
+    then: Option<toml::Table>,
+    unless_known: Option<Period>,
+    first_seen: Option<RawFirstSeen>,
+    silence: Option<RawSilence>,
+    #[serde(default)]
+    covered_by: Vec<String>,
     #[serde(default)]
     severity: Severity,
     #[serde(default = "half_an_hour")]
@@ -112,6 +190,29 @@ struct RawRule {
     attack: Vec<String>,
 }
 
+/// One table, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore<T> {
+    One(T),
+    More(Vec<T>),
+}
+
+impl<T> Default for OneOrMore<T> {
+    fn default() -> Self {
+        Self::More(Vec::new())
+    }
+}
+
+impl<T> OneOrMore<T> {
+    fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::More(list) => list,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawDistinct {
@@ -119,11 +220,45 @@ struct RawDistinct {
     min: usize,
 }
 
+/// Another limit: what is not said is as in the rule.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimit {
+    window: Option<Period>,
+    threshold: Option<usize>,
+    #[serde(default)]
+    distinct: OneOrMore<RawDistinct>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawShare {
     min: f64,
     against: toml::Table,
+    #[serde(default)]
+    windows: Vec<Period>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSum {
+    field: String,
+    min: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFirstSeen {
+    field: String,
+    memory: Period,
+    learn: Period,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSilence {
+    min: Period,
+    times: u32,
 }
 
 fn one() -> u32 {
@@ -175,33 +310,41 @@ pub fn parse(text: &str) -> Result<Vec<Rule>, Vec<RuleError>> {
 }
 
 fn compile(raw: RawRule) -> Result<Rule, String> {
-    let subject = |name: &String| {
-        Subject::named(name).ok_or_else(|| format!("`{name}` is no field that events have"))
-    };
-    let distinct = match &raw.distinct {
-        Some(distinct) => Some((subject(&distinct.field)?, limit("distinct.min", distinct.min)?)),
-        None => None,
-    };
-    let threshold = match raw.threshold {
-        Some(threshold) => limit("threshold", threshold)?,
-        None if distinct.is_some() => 1,
-        None => return Err("it needs `threshold` or `distinct`".to_owned()),
-    };
-    let group = |name: &String| Ok::<_, String>((name.clone(), subject(name)?));
-    let group_by = raw.group_by.iter().map(group).collect::<Result<_, _>>()?;
     if raw.window.ms() == 0 {
         return Err("`window` must be longer than nothing".to_owned());
     }
-    let share = raw.share.as_ref().map(compile_share).transpose()?;
-    let condition = Predicate::compile(&raw.condition)?;
+    if raw.condition.is_some() == raw.silence.is_some() {
+        return Err("it needs `where`, and a rule with `silence` has none".to_owned());
+    }
+    let (distinct, limits) = compile_limits(&raw)?;
+    let group = |name: &String| Ok::<_, String>((name.clone(), subject(name)?));
+    let group_by: Vec<(String, Subject)> =
+        raw.group_by.iter().map(group).collect::<Result<_, _>>()?;
+    if raw.silence.is_some() && !matches!(group_by.as_slice(), [(_, Subject::Source)]) {
+        return Err("`silence` goes with `group_by = [\"source\"]`".to_owned());
+    }
+    let sum = match &raw.sum {
+        Some(sum) if 0 < sum.min => Some((subject(&sum.field)?, sum.min)),
+        Some(_) => return Err("`sum.min` is at least 1".to_owned()),
+        None => None,
+    };
+    let then = compile_then(&raw)?;
+    let condition = Predicate::compile(&raw.condition.unwrap_or_default())?;
+    let is_for_the_busy =
+        matches!(group_by.first(), Some((_, Subject::ClientNet))) && limits.iter().all(is_fast);
     Ok(Rule {
         gate: Gate::of(&condition),
         condition,
         group_by,
-        window: raw.window,
-        threshold,
         distinct,
-        share,
+        limits,
+        share: raw.share.as_ref().map(|share| compile_share(share, raw.window)).transpose()?,
+        sum,
+        then,
+        first_seen: raw.first_seen.map(|raw| FirstSeen { memory: raw.memory, learn: raw.learn }),
+        silence: raw.silence.map(|silence| Silence { min: silence.min, times: silence.times }),
+        covered_by: raw.covered_by,
+        is_for_the_busy,
         severity: raw.severity,
         resolve_after: raw.resolve_after,
         explain: raw.explain.unwrap_or_else(|| raw.title.clone()),
@@ -214,15 +357,80 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
     })
 }
 
-fn compile_share(raw: &RawShare) -> Result<Share, String> {
+fn subject(name: &str) -> Result<Subject, String> {
+    Subject::named(name).ok_or_else(|| format!("`{name}` is no field that events have"))
+}
+
+/// The subjects that are told apart, and the limits: the rule's own first.
+fn compile_limits(raw: &RawRule) -> Result<(Vec<Subject>, Vec<Limit>), String> {
+    let own = RawLimit { window: None, threshold: raw.threshold, distinct: OneOrMore::default() };
+    let each =
+        || std::iter::once((&own, &raw.distinct)).chain(raw.or.iter().map(|or| (or, &or.distinct)));
+    let mut subjects: Vec<Subject> = Vec::new();
+    for one in each().flat_map(|(_, distinct)| distinct.as_slice()) {
+        let subject = subject(&one.field)?;
+        if !subjects.contains(&subject) {
+            subjects.push(subject);
+        }
+    }
+    if let Some(first_seen) = &raw.first_seen {
+        subjects = vec![subject(&first_seen.field)?];
+    }
+    let is_single = raw.sum.is_some() || raw.first_seen.is_some();
+    let mut limits = Vec::new();
+    for (limit, distinct) in each() {
+        let mut values = vec![0; subjects.len()];
+        for one in distinct.as_slice() {
+            let place =
+                subjects.iter().position(|known| Some(*known) == Subject::named(&one.field));
+            values[place.expect("taken up above")] = within("distinct.min", one.min)?;
+        }
+        let events = match limit.threshold {
+            Some(events) => within("threshold", events)?,
+            None if is_single || !distinct.as_slice().is_empty() => 1,
+            None => return Err("it needs `threshold`, `distinct` or `sum`".to_owned()),
+        };
+        let window = limit.window.unwrap_or(raw.window);
+        if window.ms() == 0 {
+            return Err("`window` must be longer than nothing".to_owned());
+        }
+        limits.push(Limit { window, events, values });
+    }
+    Ok((subjects, limits))
+}
+
+/// Whether only a client with more than [`super::busy::EVENTS`] a minute can reach it.
+fn is_fast(limit: &Limit) -> bool {
+    let most = limit.values.iter().copied().max().unwrap_or(0).max(limit.events) as u64;
+    let minutes = limit.window.secs().div_ceil(60).max(1);
+    3 * super::busy::EVENTS <= most && 2 * super::busy::EVENTS * minutes <= most
+}
+
+fn compile_share(raw: &RawShare, window: Period) -> Result<Share, String> {
     if !(0.01..=1.0).contains(&raw.min) {
         return Err("`share.min` lies between 0.01 and 1".to_owned());
     }
     let against = Predicate::compile(&raw.against)?;
-    Ok(Share { min: raw.min, gate: Gate::of(&against), against })
+    let windows = if raw.windows.is_empty() { vec![window] } else { raw.windows.clone() };
+    if windows.iter().any(|window| window.ms() < 12) {
+        return Err("`share.windows` must be longer than nothing".to_owned());
+    }
+    Ok(Share { min: raw.min, gate: Gate::of(&against), against, windows })
 }
 
-fn limit(key: &str, value: usize) -> Result<usize, String> {
+fn compile_then(raw: &RawRule) -> Result<Option<Then>, String> {
+    let Some(table) = &raw.then else {
+        return match raw.unless_known {
+            Some(_) => Err("`unless_known` goes with `then`".to_owned()),
+            None => Ok(None),
+        };
+    };
+    let condition = Predicate::compile(table)?;
+    let gate = Gate::of(&condition);
+    Ok(Some(Then { gate, condition, unless_known: raw.unless_known }))
+}
+
+fn within(key: &str, value: usize) -> Result<usize, String> {
     if (1..=MAX_LIMIT).contains(&value) {
         Ok(value)
     } else {
@@ -237,8 +445,20 @@ mod tests {
     #[test]
     fn the_pack_compiles_and_each_rule_explains_itself() {
         for rule in builtin() {
-            assert!(rule.explain.contains("{window}"), "{}", rule.id);
+            assert!(rule.explain.contains('{'), "{}", rule.id);
             assert!(!rule.advise.is_empty(), "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn what_covers_a_rule_of_the_pack_is_a_rule_about_the_same() {
+        let rules = builtin();
+        for rule in &rules {
+            for id in &rule.covered_by {
+                let by = rules.iter().find(|other| other.id == *id);
+                let by = by.unwrap_or_else(|| panic!("{}: no rule {id}", rule.id));
+                assert_eq!(rule.group_by, by.group_by, "{} and {id}", rule.id);
+            }
         }
     }
 
@@ -252,7 +472,7 @@ mod tests {
 
     #[test]
     fn a_bad_rule_is_refused_with_the_key_and_the_fix() {
-        check_error("where = {}\ngroup_by = []", "needs `threshold` or `distinct`");
+        check_error("where = {}\ngroup_by = []", "needs `threshold`, `distinct` or `sum`");
         check_error("where = {}\ngroup_by = [\"user\"]\nthreshold = 5", "`user` is no field");
         check_error(
             "where = { \"url.pth\" = \"/\" }\ngroup_by = []\nthreshold = 5",

@@ -45,23 +45,16 @@ impl LastTimes {
         }
     }
 
-    /// There are `limit` events, all within `window`.
-    pub fn is_full(&self, limit: usize, window: Period) -> bool {
-        self.seen.len() == limit && self.span().is_some_and(|span| span <= window)
+    /// The last `limit` events lie within `window`, which ends at `now` or with the last of them.
+    pub fn reaches(&self, limit: usize, window: Period, now: Timestamp) -> bool {
+        let first = self.seen.len().checked_sub(limit).and_then(|at| self.seen.get(at));
+        let Some((first, last)) = first.zip(self.seen.back()) else { return limit == 0 };
+        last.time.max(now).since(first.time) <= window
     }
 
     /// The events, oldest first.
     pub fn events(&self) -> impl Iterator<Item = Seen> + '_ {
         self.seen.iter().copied()
-    }
-
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.seen.clear();
-    }
-
-    fn span(&self) -> Option<Period> {
-        Some(self.seen.back()?.time.since(self.seen.front()?.time))
     }
 }
 
@@ -88,60 +81,79 @@ impl LastValues {
         }
     }
 
-    /// There are `limit` values, all seen within `window`.
-    pub fn is_full(&self, limit: usize, window: Period) -> bool {
-        let ends = self.seen.first().zip(self.seen.last());
-        self.seen.len() == limit
-            && ends.is_some_and(|(first, last)| last.1.time.since(first.1.time) <= window)
+    /// The `limit` values seen last lie within `window`, which ends at `now` or with the last.
+    pub fn reaches(&self, limit: usize, window: Period, now: Timestamp) -> bool {
+        let first = self.seen.len().checked_sub(limit).and_then(|at| self.seen.get(at));
+        let Some((first, last)) = first.zip(self.seen.last()) else { return limit == 0 };
+        last.1.time.max(now).since(first.1.time) <= window
+    }
+
+    /// When a value was seen last.
+    pub fn last_seen(&self, value: u64) -> Option<Timestamp> {
+        self.seen.iter().find(|(known, _)| *known == value).map(|(_, seen)| seen.time)
+    }
+
+    /// How many values are known.
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// No value is known.
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
     }
 
     /// The event of each value, least recent first.
     pub fn events(&self) -> impl ExactSizeIterator<Item = Seen> + '_ {
         self.seen.iter().map(|(_, seen)| *seen)
     }
-
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.seen.clear();
-    }
 }
 
-/// Parts that the window of a share is divided into.
+/// Parts that the window of a sum is divided into.
 const PARTS: usize = 12;
 
-/// How many events match and how many speak against, over the last window.
+/// Two sums over the last window.
 ///
 /// Counted in twelve parts of the window, so its far end is up to one part (a twelfth of the
-/// window) further away than asked for; both counts share that error.
+/// window) further away than asked for; both sums share that error.
 #[derive(Clone, Debug, Default)]
-pub struct Shares {
-    /// Number of the latest part, counted from 1970.
+pub struct Sums {
+    /// Number of the latest part, counted from 1970, and the milliseconds that it began after.
     latest: u64,
-    counts: [(u32, u32); PARTS],
+    start: u64,
+    parts: [(u64, u64); PARTS],
 }
 
-impl Shares {
-    /// Counts `times` events at `time`, for or against; too late ones are let go.
-    pub fn see(&mut self, time: Timestamp, window: Period, times: u32, against: bool) {
-        let part = time.ms() / (window.ms() / PARTS as u64).max(1);
+impl Sums {
+    /// Adds to both sums at `time`; too late ones are let go.
+    pub fn add(&mut self, time: Timestamp, window: Period, (one, other): (u64, u64)) {
+        let length = (window.ms() / PARTS as u64).max(1);
+        // Nearly always the event belongs to the latest part, which is told without a division.
+        let is_latest = self.start <= time.ms() && time.ms() - self.start < length;
+        let part = if is_latest { self.latest } else { time.ms() / length };
         if self.latest < part {
             let passed = (part - self.latest).min(PARTS as u64);
             for ahead in 1..=passed {
-                self.counts[((part - passed + ahead) % PARTS as u64) as usize] = (0, 0);
+                self.parts[((part - passed + ahead) % PARTS as u64) as usize] = (0, 0);
             }
-            self.latest = part;
+            (self.latest, self.start) = (part, part * length);
         } else if part + PARTS as u64 <= self.latest {
             return;
         }
-        let (matching, others) = &mut self.counts[(part % PARTS as u64) as usize];
-        let count = if against { others } else { matching };
-        *count = count.saturating_add(times);
+        let sums = &mut self.parts[(part % PARTS as u64) as usize];
+        *sums = (sums.0.saturating_add(one), sums.1.saturating_add(other));
     }
 
-    /// Share of the matching events; 1 where nothing was counted.
+    /// Both sums.
+    pub fn totals(&self) -> (u64, u64) {
+        let add =
+            |(a, b): (u64, u64), (c, d): &(u64, u64)| (a.saturating_add(*c), b.saturating_add(*d));
+        self.parts.iter().fold((0, 0), add)
+    }
+
+    /// Share of the first sum; 1 where nothing was counted.
     pub fn share(&self) -> f64 {
-        let sum = |(a, b): (u64, u64), (c, d): &(u32, u32)| (a + u64::from(*c), b + u64::from(*d));
-        let (matching, others) = self.counts.iter().fold((0, 0), sum);
+        let (matching, others) = self.totals();
         if matching + others == 0 { 1.0 } else { matching as f64 / (matching + others) as f64 }
     }
 }
@@ -171,7 +183,7 @@ mod tests {
                 all.push(now);
                 ring.see(seen(now), limit);
                 let naive = all.iter().filter(|time| now - **time <= WINDOW.secs()).count();
-                prop_assert_eq!(limit <= naive, ring.is_full(limit, WINDOW));
+                prop_assert_eq!(limit <= naive, ring.reaches(limit, WINDOW, Timestamp(0)));
             }
         }
 
@@ -186,7 +198,7 @@ mod tests {
                 ring.see(value, seen(now), limit);
                 let recent = all.iter().filter(|(time, _)| now - time <= WINDOW.secs());
                 let naive: BTreeSet<u64> = recent.map(|(_, value)| *value).collect();
-                prop_assert_eq!(limit <= naive.len(), ring.is_full(limit, WINDOW));
+                prop_assert_eq!(limit <= naive.len(), ring.reaches(limit, WINDOW, Timestamp(0)));
             }
         }
 
@@ -208,11 +220,12 @@ mod tests {
             steps in prop::collection::vec((0u64..4000, any::<bool>()), 1..300),
         ) {
             let window = Period(12_000);
-            let (mut shares, mut all, mut now) = (Shares::default(), Vec::new(), 1_000_000);
+            let (mut shares, mut all, mut now) = (Sums::default(), Vec::new(), 1_000_000);
             for (gap, against) in steps {
                 now += gap;
                 all.push((now, against));
-                shares.see(Timestamp::from_ms(now), window, 1, against);
+                let one = if against { (0, 1) } else { (1, 0) };
+                shares.add(Timestamp::from_ms(now), window, one);
                 // The window as it is counted begins with the part eleven parts back.
                 let start = (now / 1000 - 11) * 1000;
                 let recent = all.iter().filter(|(time, _)| start <= *time);
