@@ -19,6 +19,7 @@ mod reveal;
 mod run;
 mod scan;
 mod siem;
+mod simulate;
 mod status;
 mod store;
 mod turns;
@@ -83,6 +84,7 @@ enum Command {
     Report(report::Args),
     Notify(notify::Args),
     Siem(siem::Args),
+    Simulate(simulate::Args),
     Status(status::Args),
     Store(store::Args),
     Demo(demo::Args),
@@ -116,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(args).map(|()| exit::OK),
         Command::Notify(args) => notify::run(args),
         Command::Siem(args) => siem::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Status(args) => status::run(args),
         Command::Store(args) => store::run(args),
         Command::Demo(args) => demo::run(args),

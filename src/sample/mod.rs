@@ -13,6 +13,7 @@
 mod attack;
 mod auth_log;
 mod clients;
+mod guessing;
 mod line;
 mod odd;
 mod random;
@@ -32,6 +33,7 @@ use crate::units::{Period, Timestamp};
 pub use attack::{Attack, AttackKind, Episode};
 pub use auth_log::AuthLog;
 pub use clients::CLIENTS_MAX;
+pub use guessing::{ADVERSARIES, Adversary, LoginsConfig, logins};
 pub use truth::Truth;
 
 /// What a sample is like.

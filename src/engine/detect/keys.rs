@@ -157,16 +157,12 @@ impl Keys {
         number
     }
 
-    /// An alert goes on for one of `rules` and the group of `key`, whose rule is overwritten.
-    pub(super) fn is_any_firing(&self, rules: &[usize], key: &mut [u8]) -> bool {
-        rules.iter().any(|rule| {
-            key[..2].copy_from_slice(&(*rule as u16).to_le_bytes());
-            let hash = self.hasher.hash_one(&*key);
-            let same =
-                |held: &(u64, u32)| held.0 == hash && *self.states[held.1 as usize].key == *key;
-            let found = self.index.find(hash, same);
-            found.is_some_and(|held| self.states[held.1 as usize].firing.is_some())
-        })
+    /// An alert goes on for this key.
+    pub(super) fn is_firing(&self, key: &[u8]) -> bool {
+        let hash = self.hasher.hash_one(key);
+        let same = |held: &(u64, u32)| held.0 == hash && *self.states[held.1 as usize].key == *key;
+        let found = self.index.find(hash, same);
+        found.is_some_and(|held| self.states[held.1 as usize].firing.is_some())
     }
 
     /// The memory of key `number`.

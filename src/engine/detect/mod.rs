@@ -451,14 +451,7 @@ impl Detectors {
                 self.ending.insert((firing.end(rule), number));
             }
         } else if let Some(limit) = reached {
-            if self.keys.is_any_firing(&self.covers[index], &mut self.scratch) {
-                return;
-            }
-            let state = self.keys.state(number);
-            let firing = Firing::start(rule, limit, state, event, seen, &self.pool);
-            alerts.push(firing.alert.clone());
-            self.ending.insert((firing.end(rule), number));
-            state.firing = Some(Box::new(firing));
+            self.raise((index, number, limit), event, seen, alerts);
         }
     }
 
@@ -478,15 +471,36 @@ impl Detectors {
             firing.count(seen.time, event.row().count, None, self.pool.find(seen.evidence));
             firing.alert.successes += u64::from(event.row().count);
         } else if !is_known && let Some(limit) = fires(rule, state, seen.time) {
-            if self.keys.is_any_firing(&self.covers[index], &mut self.scratch) {
-                return;
-            }
-            let state = self.keys.state(number);
-            let firing = Firing::start(rule, limit, state, event, seen, &self.pool);
-            alerts.push(firing.alert.clone());
-            self.ending.insert((firing.end(rule), number));
-            state.firing = Some(Box::new(firing));
+            self.raise((index, number, limit), event, seen, alerts);
         }
+    }
+
+    /// Raises the alert of a rule about a key, of which a limit is reached, unless another one that
+    /// goes on says it already.
+    fn raise(
+        &mut self,
+        (index, number, limit): (usize, u32, usize),
+        event: &Event<'_>,
+        seen: Seen,
+        alerts: &mut Vec<Alert>,
+    ) {
+        if self.is_covered(index, event) {
+            return;
+        }
+        let rule = &self.rules[index];
+        let state = self.keys.state(number);
+        let firing = Firing::start(rule, &rule.limits[limit], state, event, seen, &self.pool);
+        alerts.push(firing.alert.clone());
+        self.ending.insert((firing.end(rule), number));
+        state.firing = Some(Box::new(firing));
+    }
+
+    /// An alert that goes on about the event's client, user or site says it already.
+    fn is_covered(&mut self, index: usize, event: &Event<'_>) -> bool {
+        (0..self.covers[index].len()).any(|at| {
+            let by = self.covers[index][at];
+            self.make_key(by, event) && self.keys.is_firing(&self.scratch)
+        })
     }
 
     fn resolve(&mut self, now: Timestamp, alerts: &mut Vec<Alert>) {
@@ -504,18 +518,15 @@ impl Detectors {
     }
 }
 
-/// The numbers of the rules that cover `rule`: those with the same groups, because their keys are
-/// the same.
+/// The numbers of the rules that cover `rule`.
 fn covers(rules: &[Rule], rule: &Rule) -> Vec<usize> {
-    let covers =
-        |other: &Rule| rule.covered_by.contains(&other.id) && rule.group_by == other.group_by;
-    (0..rules.len()).filter(|number| covers(&rules[*number])).collect()
+    (0..rules.len()).filter(|number| rule.covered_by.contains(&rules[*number].id)).collect()
 }
 
-/// The limit that is reached for this key, in a window that ends at `now` at the earliest; none
+/// The number of the limit that is reached for this key, in a window that ends at `now` or later; none
 /// where the rule asks for more than that and it is not there.
-fn fires<'r>(rule: &'r Rule, state: &KeyState, now: Timestamp) -> Option<&'r Limit> {
-    let is_reached = |limit: &&Limit| {
+fn fires(rule: &Rule, state: &KeyState, now: Timestamp) -> Option<usize> {
+    let is_reached = |limit: &Limit| {
         let values = || limit.values.iter().zip(&state.values);
         state.times.reaches(limit.events, limit.window, now)
             && values().all(|(min, values)| values.reaches(*min, limit.window, now))
@@ -528,7 +539,7 @@ fn fires<'r>(rule: &'r Rule, state: &KeyState, now: Timestamp) -> Option<&'r Lim
         let min = rule.share.as_ref().map_or(0.0, |share| share.min);
         state.shares.iter().all(|sums| min <= sums.share())
     };
-    rule.limits.iter().find(is_reached).filter(|_| has_sum() && has_share())
+    rule.limits.iter().position(is_reached).filter(|_| has_sum() && has_share())
 }
 
 /// Counts events that match and events that speak against, where the rule watches a share.
