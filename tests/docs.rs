@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gatewatch::config::Config;
+use gatewatch::engine::detect::explain::name_of;
+use gatewatch::engine::detect::rule::{self, Limit, Rule};
 use gatewatch::serve::reference;
 
 /// Pages for people, from the root of the repository.
@@ -28,6 +30,7 @@ const PAGES: &[&str] = &[
     "deploy/gatewatch-once.timer",
     "docs/encodings.md",
     "docs/metrics.md",
+    "docs/rules.md",
     "docs/siem/elastic.md",
     "docs/siem/graylog.md",
     "docs/siem/loki.md",
@@ -206,4 +209,103 @@ fn the_page_of_metrics_is_the_table() {
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
     assert!(kept == made, "docs/metrics.md is old: UPDATE_GOLDEN=1 cargo test --test docs");
+}
+
+const RULES_HEAD: &str = "\
+# Rules
+
+What raises alerts. The rules below come with the program (`src/engine/detect/pack.toml`; this page
+is made from them: `UPDATE_GOLDEN=1 cargo test --test docs`). Yours go into files that the
+configuration names, and one with the id of a rule below replaces it:
+
+```toml
+[rules]
+files = [\"/etc/gatewatch/rules.toml\"]
+disable = [\"http.crawl\"]
+```
+
+## Keys of a rule
+
+| key | what it says |
+|---|---|
+| `id`, `version`, `title`, `category` | the name for machines, how often it changed, the name for people, and `authentication`, `web` or `ops` |
+| `where` | which events count: fields and values, with `any`, `all`, `not` and modifiers such as `\"url.path|startswith\"` |
+| `group_by` | what one alert is about: `client.net` (an IPv6 client is its /64), `client.prefix`, `user.name`, `site`, `source`, or several fields; empty: everything together |
+| `window`, `threshold` | how many events within how long; the window slides and is exact |
+| `distinct` | how many different values of a field, or a list of such limits that must all be reached |
+| `or` | other limits, each with its own `window`, `threshold` or `distinct`; one is enough |
+| `share` | the least part of the counted events among these and those that match `against`; with `windows` in each of them |
+| `sum` | the least sum of a number within the window |
+| `then` | fires only when such an event comes while the limit is reached; `unless_known` leaves out a group that had one within that time before |
+| `first_seen` | fires on a value that the group did not have within `memory`, once the group has been known for `learn` |
+| `silence` | no `where`: fires when a source pauses for `min`, and `times` as long as its longest pause |
+| `covered_by` | rules whose alert about the same client, user or site says it already |
+| `severity` | `info` and `low` are lines in the weekly report, `medium` and above are mails |
+| `resolve_after` | how long the limit must not have been reached; half an hour, or a quarter of the window |
+| `explain`, `advise`, `attack` | the sentence in the mail, what to do, and techniques of ATT&CK |
+
+`gatewatch explain LINE` says of a line what each rule thinks of it. `gatewatch simulate --detect all`
+shows which rule notices which adversary at which try, and what honest members raise.
+
+## The rules
+
+| rule | severity | about | fires at |
+|---|---|---|---|
+";
+
+fn limit_in_words(rule: &Rule, limit: &Limit) -> String {
+    let mut parts = Vec::new();
+    if 1 < limit.events {
+        parts.push(format!("{} events", limit.events));
+    }
+    for (subject, min) in rule.distinct.iter().zip(&limit.values) {
+        if 1 < *min {
+            parts.push(format!("{min} `{}`", name_of(*subject)));
+        }
+    }
+    if let Some((subject, min)) = rule.sum {
+        parts.push(format!("a sum of `{}` of {min}", name_of(subject)));
+    }
+    match parts.is_empty() {
+        true => "one event".to_owned(),
+        false => format!("{} in {}", parts.join(" and "), limit.window),
+    }
+}
+
+fn rules_page() -> String {
+    let mut page = RULES_HEAD.to_owned();
+    for rule in rule::builtin() {
+        let groups: Vec<String> =
+            rule.group_by.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let limits: Vec<String> =
+            rule.limits.iter().map(|limit| limit_in_words(&rule, limit)).collect();
+        let mut fires = limits.join(", or ");
+        if let Some(silence) = rule.silence {
+            fires = format!("a pause of {} and {} times its longest", silence.min, silence.times);
+        }
+        if let Some(share) = &rule.share {
+            let _ = write!(fires, "; a share of {:.0} %", share.min * 100.0);
+        }
+        if rule.then.is_some() {
+            fires.push_str("; then a success");
+        }
+        if let Some(first_seen) = rule.first_seen {
+            fires = format!("a new `{}` in {}", name_of(rule.distinct[0]), first_seen.memory);
+        }
+        let about = if groups.is_empty() { "everything".to_owned() } else { groups.join(", ") };
+        let (id, title, severity) = (&rule.id, &rule.title, rule.severity);
+        let _ = writeln!(page, "| `{id}` {title} | {severity} | {about} | {fires} |");
+    }
+    page
+}
+
+#[test]
+fn the_page_of_rules_is_that_of_the_pack() {
+    let path = root().join("docs/rules.md");
+    let made = rules_page();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &made).expect("docs/rules.md can be written");
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == made, "docs/rules.md is old: UPDATE_GOLDEN=1 cargo test --test docs");
 }

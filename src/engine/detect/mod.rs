@@ -26,7 +26,7 @@ pub mod window;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use self::busy::Busy;
+use self::busy::{Busy, Suspects};
 use self::evidence::{Pool, Trace};
 use self::field::Subject;
 use self::firing::Firing;
@@ -36,7 +36,7 @@ use self::rule::{Limit, Rule};
 use self::silence::Silences;
 use self::window::{LastValues, Seen, Sums};
 use super::address::client_net;
-use super::batch::{ClientSource, Event, EventBatch, Origin};
+use super::batch::{ClientSource, Event, EventBatch, Field, Origin};
 use super::render::event_id::EventId;
 use crate::units::{Period, Timestamp};
 
@@ -82,6 +82,7 @@ pub struct Detectors {
     /// For each rule the numbers of those that cover it.
     covers: Vec<Vec<usize>>,
     busy: Busy,
+    suspects: Suspects,
     known: Known,
     silences: Silences,
 }
@@ -128,10 +129,9 @@ impl Clocks {
 /// events are no business of most rules.
 #[derive(Debug)]
 struct Board {
-    /// By status (those beyond 599 as 599), without and with a log-in verdict.
+    /// By status (those beyond 599 as 599), without and with a log-in verdict, with a plain method
+    /// and with another one or none.
     rows: Vec<Vec<Candidate>>,
-    /// Some rule asks which clients are busy.
-    has_busy: bool,
 }
 
 /// A rule that may match an event, or that has the event speak against its key.
@@ -146,6 +146,8 @@ struct Candidate {
     then: Option<bool>,
     /// Only a client that asks much is of interest.
     is_for_the_busy: bool,
+    /// The rule is about clients: what speaks against is of interest only after a match.
+    is_of_clients: bool,
 }
 
 const STATUS_ROWS: usize = 600;
@@ -153,31 +155,35 @@ const STATUS_ROWS: usize = 600;
 impl Board {
     fn new(rules: &[Rule]) -> Self {
         let row = |index: usize| {
-            let (status, auth) = ((index / 2) as u16, index % 2 == 1);
+            let (status, auth, odd) = ((index / 4) as u16, index & 2 != 0, index & 1 != 0);
             let candidate = |(rule, one): (usize, &Rule)| {
                 let share = one.share.as_ref().map(|share| share.gate);
-                let asked =
-                    |gate: predicate::Gate| gate.admits(status, auth).then_some(gate.is_exact());
+                let asked = |gate: predicate::Gate| {
+                    gate.admits(status, auth, odd).then_some(gate.is_exact())
+                };
                 let (condition, against) = (asked(one.gate), share.and_then(asked));
                 let then = one.then.as_ref().and_then(|then| asked(then.gate));
                 let is_needed = condition.is_some() || against.is_some() || then.is_some();
                 let is_for_the_busy = one.is_for_the_busy;
                 let rule = rule as u32;
-                let row = Candidate { rule, condition, against, then, is_for_the_busy };
+                let is_of_clients =
+                    matches!(one.group_by.as_slice(), [(_, Subject::ClientNet), ..]);
+                let row =
+                    Candidate { rule, condition, against, then, is_for_the_busy, is_of_clients };
                 is_needed.then_some(row)
             };
             let of_events = |(_, rule): &(usize, &Rule)| rule.silence.is_none();
             rules.iter().enumerate().filter(of_events).filter_map(candidate).collect()
         };
-        let has_busy = rules.iter().any(|rule| rule.is_for_the_busy);
-        Self { rows: (0..2 * STATUS_ROWS).map(row).collect(), has_busy }
+        Self { rows: (0..4 * STATUS_ROWS).map(row).collect() }
     }
 
     fn row(event: &Event<'_>) -> usize {
         let row = event.row();
         let status = usize::from(row.status);
         let status = status.min(STATUS_ROWS - 1);
-        2 * status + usize::from(row.auth.is_some())
+        let is_plain = event.field(Field::Method).is_some_and(predicate::is_plain_method);
+        4 * status + 2 * usize::from(row.auth.is_some()) + usize::from(!is_plain)
     }
 }
 
@@ -201,6 +207,7 @@ impl Detectors {
             board,
             covers,
             busy: Busy::default(),
+            suspects: Suspects::default(),
             known: Known::new(hasher),
             silences,
         }
@@ -331,7 +338,9 @@ impl Detectors {
         alerts: &mut Vec<Alert>,
     ) {
         let board = Arc::clone(&self.board);
-        let is_busy = board.has_busy && self.is_busy(event, time);
+        let client = self.client_of(event);
+        let is_busy = client.is_some_and(|client| self.busy.see(client, time));
+        let is_suspect = client.is_some_and(|client| self.suspects.has(client));
         let mut evidence = None;
         for candidate in &board.rows[Board::row(event)] {
             if candidate.is_for_the_busy && !is_busy {
@@ -350,6 +359,7 @@ impl Detectors {
                 continue;
             }
             if let Some(exact) = candidate.against
+                && (is_suspect || !candidate.is_of_clients)
                 && let Some(share) = &rule.share
                 && (exact || share.against.holds(event))
             {
@@ -365,12 +375,12 @@ impl Detectors {
         }
     }
 
-    /// Counts the event's client; whether it asks so much that high limits may be reached.
-    fn is_busy(&mut self, event: &Event<'_>, time: Timestamp) -> bool {
+    /// The hash of the event's client, where rules may hold somebody to account.
+    fn client_of(&self, event: &Event<'_>) -> Option<u64> {
         let row = event.row();
         let is_clear = row.client_source != ClientSource::Ambiguous;
-        let Some(ip) = row.client.filter(|_| is_clear) else { return false };
-        self.busy.see(self.hasher.hash_one(client_net(ip).address), time)
+        let ip = row.client.filter(|_| is_clear)?;
+        Some(self.hasher.hash_one(client_net(ip).address))
     }
 
     /// Makes the key of `event` under rule `index`; false where the event lacks a group field.
@@ -382,19 +392,18 @@ impl Detectors {
 
     fn against(&mut self, index: usize, event: &Event<'_>, time: Timestamp) {
         let rule = &self.rules[index];
-        // Of somebody only what happens after a match is of interest; of a site it is too late then.
-        let is_new_of_interest = !rule.is_about_someone();
-        if self.keys.is_empty() && !is_new_of_interest {
+        // What happens before a match is of interest for sites only: it tells how busy they are.
+        let is_by_site = matches!(rule.group_by.as_slice(), [(_, Subject::Site)]);
+        if self.keys.is_empty() && !is_by_site {
             return;
         }
-        let is_by_site = matches!(rule.group_by.as_slice(), [(_, Subject::Site)]);
         let again = if is_by_site { self.keys.is_still(index, event.site()) } else { None };
         let number = match again {
             Some(number) => number,
             None if !self.make_key(index, event) => return,
             None => match self.keys.find_again(index, &self.scratch) {
                 Some(number) => number,
-                None if is_new_of_interest => {
+                None if is_by_site => {
                     let window = self.rules[index].window();
                     let Some(number) = self.keys.admit(&self.scratch, window, self.now) else {
                         return;
@@ -425,6 +434,12 @@ impl Detectors {
         }
         let rule = &self.rules[index];
         let Some(number) = self.keys.admit(&self.scratch, rule.window(), self.now) else { return };
+        if rule.share.is_some()
+            && let Some(client) = self.client_of(event)
+        {
+            self.suspects.note(client);
+        }
+        let rule = &self.rules[index];
         let state = self.keys.state(number);
         if seen.time.plus(rule.window()) < self.now {
             self.late += 1;

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use toml::{Table, Value};
 
 use super::field::Subject;
-use crate::engine::batch::Event;
+use crate::engine::batch::{Event, Field};
 
 /// A compiled condition.
 #[derive(Clone, Debug)]
@@ -180,11 +180,21 @@ impl Predicate {
     }
 }
 
+/// The methods of nearly all requests.
+const PLAIN_METHODS: [&[u8]; 3] = [b"GET", b"HEAD", b"POST"];
+
+/// Whether `method` is that of nearly all requests.
+pub fn is_plain_method(method: &[u8]) -> bool {
+    PLAIN_METHODS.contains(&method)
+}
+
 /// What must hold at least, told by two comparisons: most events are no business of most rules.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Gate {
     /// Only log-in attempts can match.
     auth: bool,
+    /// Only requests that are not simply GET, HEAD or POST can match.
+    odd_method: bool,
     /// Only these statuses can match.
     statuses: (u64, u64),
     /// Whatever passes matches: the predicate says no more than this.
@@ -192,15 +202,34 @@ pub struct Gate {
 }
 
 impl Gate {
-    const OPEN: Self = Self { auth: false, statuses: (0, u64::MAX), exact: false };
+    const OPEN: Self =
+        Self { auth: false, odd_method: false, statuses: (0, u64::MAX), exact: false };
 
     /// The gate of a predicate: whatever it shuts out, the predicate would refuse.
     pub fn of(predicate: &Predicate) -> Self {
         match predicate {
             Predicate::Number(Subject::Status, low, high) => {
                 // A line without a status has no number, so zero never matches.
-                Self { statuses: (*low.max(&1), *high), auth: false, exact: true }
+                Self { statuses: (*low.max(&1), *high), exact: true, ..Self::OPEN }
             }
+            Predicate::Text(Subject::EventKind, TextTest::Equals, values, _)
+                if values.iter().all(|value| **value == *b"pipeline_error") =>
+            {
+                Self { statuses: (0, 0), ..Self::OPEN }
+            }
+            Predicate::Text(Subject::Text(Field::Method), TextTest::Equals, values, _) => {
+                let is_plain = |value: &Box<[u8]>| is_plain_method(&value.to_ascii_uppercase());
+                Self { odd_method: !values.iter().any(is_plain), ..Self::OPEN }
+            }
+            Predicate::Not(inner) => match &**inner {
+                Predicate::Text(Subject::Text(Field::Method), TextTest::Equals, values, false) => {
+                    let excludes = |method: &&[u8]| {
+                        values.iter().any(|value| value.eq_ignore_ascii_case(method))
+                    };
+                    Self { odd_method: PLAIN_METHODS.iter().all(excludes), ..Self::OPEN }
+                }
+                _ => Self::OPEN,
+            },
             Predicate::Text(Subject::AuthOutcome | Subject::AuthCounted, ..)
             | Predicate::Exists(Subject::AuthOutcome | Subject::AuthCounted) => {
                 Self { auth: true, ..Self::OPEN }
@@ -209,6 +238,7 @@ impl Gate {
                 let open = Self { exact: true, ..Self::OPEN };
                 all.iter().map(Self::of).fold(open, |a, b| Self {
                     auth: a.auth || b.auth,
+                    odd_method: a.odd_method || b.odd_method,
                     statuses: (a.statuses.0.max(b.statuses.0), a.statuses.1.min(b.statuses.1)),
                     exact: a.exact && b.exact,
                 })
@@ -217,24 +247,28 @@ impl Gate {
                 let gates = any.iter().map(Self::of);
                 let joined = gates.reduce(|a, b| Self {
                     auth: a.auth && b.auth,
+                    odd_method: a.odd_method && b.odd_method,
                     statuses: (a.statuses.0.min(b.statuses.0), a.statuses.1.max(b.statuses.1)),
                     // Between two ranges there may be a gap.
                     exact: false,
                 });
                 joined.unwrap_or(Self::OPEN)
             }
-            Predicate::Not(_)
-            | Predicate::Number(..)
+            Predicate::Number(..)
             | Predicate::Text(..)
             | Predicate::Net(_)
             | Predicate::Exists(_) => Self::OPEN,
         }
     }
 
-    /// An event with this status, and with a log-in verdict or without one, may match.
-    pub fn admits(self, status: u16, auth: bool) -> bool {
+    /// An event with this status, with a log-in verdict or without one, and with a method that is
+    /// not plain or with a plain one, may match.
+    pub fn admits(self, status: u16, auth: bool, odd_method: bool) -> bool {
         let status = u64::from(status);
-        (!self.auth || auth) && self.statuses.0 <= status && status <= self.statuses.1
+        (!self.auth || auth)
+            && (!self.odd_method || odd_method)
+            && self.statuses.0 <= status
+            && status <= self.statuses.1
     }
 
     /// Whatever is admitted matches.
