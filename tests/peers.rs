@@ -38,6 +38,10 @@ mod smtp;
 mod syslog;
 #[path = "peers/syslog_ng.rs"]
 mod syslog_ng;
+#[path = "peers/values.rs"]
+mod values;
+#[path = "peers/volume.rs"]
+mod volume;
 #[path = "peers/web.rs"]
 mod web;
 
