@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use super::facts::{Class, Rank};
-use super::limits::{Limits, TEXT, TOKEN, WORD};
+use super::limits::{ALL_ELSE, Limits, TEXT, TOKEN, WORD};
 use crate::units::Timestamp;
 
 macro_rules! facts {
@@ -302,6 +302,9 @@ pub(super) fn each_pair<'s>(
         if value.is_some_and(|value| write(pair, value, max)) {
             note(&mut cuts, pair.fact.name());
         }
+    }
+    if limits.minimal {
+        note(&mut cuts, ALL_ELSE);
     }
     cuts
 }

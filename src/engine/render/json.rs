@@ -21,7 +21,7 @@ pub(super) use key;
 pub(super) struct Json<'o> {
     pub(super) out: &'o mut Vec<u8>,
     /// Names of the fields that were cut or left out.
-    pub(super) truncated: Vec<&'static str>,
+    truncated: Vec<&'static str>,
     /// A value held bytes that are no UTF-8.
     pub(super) nonutf8: bool,
 }
@@ -109,6 +109,15 @@ impl<'o> Json<'o> {
         if !self.truncated.contains(&name) {
             self.truncated.push(name);
         }
+    }
+
+    /// A member, begun by `start`, that is the list of what was noted; none where nothing was.
+    pub(super) fn cut_names(&mut self, start: &'static str) {
+        let list = self.open(start);
+        for name in std::mem::take(&mut self.truncated) {
+            self.word("", name);
+        }
+        self.close(list, b']');
     }
 }
 

@@ -21,7 +21,7 @@ use super::Agent;
 use super::fact::{Fact, Subject, Value};
 use super::facts::{action, is_attempt};
 use super::json::{Json, key};
-use super::limits::WORD;
+use super::limits::{ALL_ELSE, WORD};
 use super::view::View;
 use super::{Part, event_id};
 use crate::engine::batch::{Action, AuthMethod, Event, Field, Kind, Level};
@@ -444,11 +444,10 @@ impl Scribe<'_, '_> {
             self.put(key!("process_pid"), Fact::Pid);
             self.put(key!("target_user"), Fact::TargetUser);
         }
-        let list = self.json.open(r#""gatewatch_truncated":["#);
-        for name in std::mem::take(&mut self.json.truncated) {
-            self.json.word("", name);
+        if self.view.limits.minimal {
+            self.json.note_cut(ALL_ELSE);
         }
-        self.json.close(list, b']');
+        self.json.cut_names(r#""gatewatch_truncated":["#);
         self.json.close(unmapped, b'}');
     }
 

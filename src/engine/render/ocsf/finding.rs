@@ -5,6 +5,7 @@ use crate::engine::detect::{AlertState, Severity};
 use crate::engine::render::alert::transition_id;
 use crate::engine::render::fact::{Fact, Subject};
 use crate::engine::render::json::{Json, key};
+use crate::engine::render::limits::ALL_ELSE;
 use crate::engine::render::of_alert::AlertView;
 
 /// Appends one object.
@@ -53,6 +54,7 @@ impl Scribe<'_, '_> {
             self.evidences();
             self.observables();
         }
+        self.unmapped();
         self.json.close(start, b'}');
         self.json.out.pop();
     }
@@ -135,6 +137,20 @@ impl Scribe<'_, '_> {
             self.json.raw("},");
         }
         self.json.close(list, b']');
+    }
+
+    /// The names of what was cut.
+    fn unmapped(&mut self) {
+        let limits = self.view.limits;
+        if limits.original == 0 {
+            self.json.note_cut("gatewatch.alert.evidence");
+        }
+        if limits.minimal {
+            self.json.note_cut(ALL_ELSE);
+        }
+        let unmapped = self.json.open(r#""unmapped":{"#);
+        self.json.cut_names(r#""gatewatch_truncated":["#);
+        self.json.close(unmapped, b'}');
     }
 
     fn put(&mut self, key: &str, fact: Fact) {
