@@ -69,13 +69,12 @@ const VALUES: &[&[u8]] = &[
     b"  two blanks at both ends  ",
     b"e\xcc\x81\xcc\x81\xcc\x81\xcc\x81 \xf0\x9f\x94\x92 \xe2\x82\xac \xc3\xa9",
     b"null",
-    b"\"\"",
+    b"\"\" \"\"",
 ];
 
 /// A value, and the places of a request in which it stands. The others have harmless ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
-    pub(crate) number: usize,
     pub(crate) user: Vec<u8>,
     /// Behind a slash; it has no `?`, so all of it is the path.
     pub(crate) path: Vec<u8>,
@@ -83,27 +82,41 @@ pub(crate) struct Request {
     pub(crate) referrer: Vec<u8>,
 }
 
-/// Each value in each place: first alone, then in all of them.
+/// Each value alone, in one place after the other, and in all of them.
 pub(crate) fn requests() -> Vec<Request> {
     let mut requests = Vec::new();
-    for value in VALUES {
-        // A path ends at the first `?` or `#`.
-        let path: Vec<u8> = value.iter().copied().filter(|b| !matches!(b, b'?' | b'#')).collect();
-        let plain = Request { agent: b"curl/8.5.0".to_vec(), ..Request::default() };
+    for (number, value) in VALUES.iter().enumerate() {
+        // A path ends at the first `?` or `#`, and before the blanks in front of the protocol.
+        let path = value.trim_ascii_end().iter().copied();
+        let path: Vec<u8> = path.filter(|byte| !matches!(byte, b'?' | b'#')).collect();
         let value = value.to_vec();
-        requests.push(Request { user: value.clone(), ..plain.clone() });
-        requests.push(Request { path: path.clone(), ..plain.clone() });
-        requests.push(Request { agent: value.clone(), ..plain });
-        requests.push(Request {
-            user: value.clone(),
-            path,
-            agent: value.clone(),
-            referrer: value,
-            number: 0,
+        let plain = Request { agent: b"curl/8.5.0".to_vec(), ..Request::default() };
+        requests.push(match number % 3 {
+            0 => Request { user: value.clone(), ..plain },
+            1 => Request { path: path.clone(), ..plain },
+            _ => Request { agent: value.clone(), ..plain },
         });
+        requests.push(Request { user: value.clone(), path, agent: value.clone(), referrer: value });
     }
-    for (number, request) in requests.iter_mut().enumerate() {
-        request.number = number;
+    requests
+}
+
+/// Values of 64 KiB, alone and together, of characters that take one byte of a log to six of a record.
+pub(crate) fn long_requests() -> Vec<Request> {
+    let filled = |piece: &[u8]| piece.iter().copied().cycle().take(64 << 10).collect::<Vec<u8>>();
+    let mut requests = Vec::new();
+    for piece in [&b"a"[..], b"/|^=,\"\\", b"\x01", b"\xff", "\u{e9}\u{202e}".as_bytes()] {
+        let long = filled(piece);
+        let mut add = |user: &[u8], path: &[u8], agent: &[u8]| {
+            let (user, path, agent) = (user.to_vec(), path.to_vec(), agent.to_vec());
+            requests.push(Request { user, path, agent, ..Request::default() });
+        };
+        add(&long, b"", b"curl/8.5.0");
+        add(b"", &long, b"curl/8.5.0");
+        add(b"", b"", &long);
+        // Each a third, for a line is at most 1 MiB.
+        let part = &long[..long.len() / 3];
+        add(part, part, part);
     }
     requests
 }
@@ -115,7 +128,7 @@ impl Request {
             [] => "-".to_owned(),
             _ => bytes.iter().map(|byte| default_escape(*byte)).collect(),
         };
-        let Self { user, path, agent, referrer, .. } = self;
+        let Self { user, path, agent, referrer } = self;
         let (user, agent, referrer) = (text(user), text(agent), text(referrer));
         let path: String = path.iter().map(|byte| default_escape(*byte)).collect();
         format!(
@@ -126,7 +139,7 @@ impl Request {
 
     /// The same in JSON, as nginx writes it with `escape=json`.
     pub(crate) fn json(&self, time: &str) -> Vec<u8> {
-        let Self { user, path, agent, referrer, .. } = self;
+        let Self { user, path, agent, referrer } = self;
         let mut line =
             format!("{{\"time_local\":\"{time}\",\"remote_addr\":\"192.0.2.7\"").into_bytes();
         for (key, head, value) in [

@@ -4,7 +4,7 @@
 //! `GATEWATCH_EVENTS=1000000 cargo nextest run --test peers volume` raises the number.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::support::{PATIENCE, Place, clf, now, until};
-use super::{otlp, peer, rsyslog, syslog_ng, values};
+use super::{kernel_drops, otlp, peer, rsyslog, syslog_ng, values};
 use gatewatch::units::Timestamp;
 
 /// Lines of all sources together, unless `GATEWATCH_EVENTS` says another number.
@@ -280,16 +280,6 @@ impl Header {
             }
         }
     }
-}
-
-/// How many datagrams the kernel has thrown away that were for `port`: the receiver was too slow.
-fn kernel_drops(port: u16) -> u64 {
-    let table = fs::read_to_string("/proc/net/udp").expect("the kernel's table of UDP sockets");
-    let is_it =
-        |words: &[&str]| words.get(1).is_some_and(|at| at.ends_with(&format!(":{port:04X}")));
-    let rows = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<&str>>());
-    let row = rows.into_iter().find(|words| is_it(words)).expect("the receiver's socket");
-    row.last().and_then(|drops| drops.parse().ok()).expect("a count")
 }
 
 /// Whatever came over this way is what the file sink wrote, behind a header.
