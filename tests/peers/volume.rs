@@ -55,13 +55,13 @@ impl Logs {
         }
         let hostile = values::requests();
         let start = now().secs() - count / 1000;
-        for number in 0..count - odd.len() as u64 {
+        for number in 0..count.saturating_sub(odd.len() as u64) {
             let time = Timestamp::from_secs(start + number / 1000);
             let request = match number % 50 {
                 7 => &hostile[(number / 50) as usize % hostile.len()],
                 _ => &values::Request::default(),
             };
-            // Ones that are next to each other are of different sources, and none is evenly spread.
+            // The sources take turns, in runs of different lengths.
             match number % 11 {
                 0..6 => write(0, &request.numbered(number).combined(&clf(time))),
                 6..9 => write(1, &request.numbered(number).json(&clf(time))),

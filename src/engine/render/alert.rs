@@ -35,7 +35,7 @@ pub(super) fn write(view: &AlertView<'_>, out: &mut Vec<u8>) {
     alert.rule.advice.clear();
     alert.evidence.clear();
     if !limits.diagnostics {
-        truncated.push(ALL_ELSE);
+        truncated = vec![ALL_ELSE];
         alert.statuses.clear();
         for list in [&mut alert.users, &mut alert.sites, &mut alert.paths] {
             list.truncate(1);

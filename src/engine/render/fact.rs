@@ -303,10 +303,7 @@ pub(super) fn each_pair<'s>(
             note(&mut cuts, pair.fact.name());
         }
     }
-    if limits.minimal {
-        note(&mut cuts, ALL_ELSE);
-    }
-    cuts
+    if limits.minimal { vec![ALL_ELSE] } else { cuts }
 }
 
 /// The value of `fact`, if the limits leave `max` characters of it.

@@ -6,6 +6,7 @@
 //! Invariant: whatever bytes a value holds, what is written is valid JSON in valid UTF-8, without
 //! a control character and without one that turns the writing direction: safe on a terminal.
 
+use super::limits::ALL_ELSE;
 use crate::engine::text::hex_digit;
 
 /// A member's name as it stands before its value; a literal, so it is put together when compiling.
@@ -109,6 +110,12 @@ impl<'o> Json<'o> {
         if !self.truncated.contains(&name) {
             self.truncated.push(name);
         }
+    }
+
+    /// Takes note that all went but what says what happened.
+    #[cold]
+    pub(super) fn note_all_cut(&mut self) {
+        self.truncated = vec![ALL_ELSE];
     }
 
     /// A member, begun by `start`, that is the list of what was noted; none where nothing was.

@@ -21,7 +21,7 @@ use super::Agent;
 use super::fact::{Fact, Subject, Value};
 use super::facts::{action, is_attempt};
 use super::json::{Json, key};
-use super::limits::{ALL_ELSE, WORD};
+use super::limits::WORD;
 use super::view::View;
 use super::{Part, event_id};
 use crate::engine::batch::{Action, AuthMethod, Event, Field, Kind, Level};
@@ -445,7 +445,7 @@ impl Scribe<'_, '_> {
             self.put(key!("target_user"), Fact::TargetUser);
         }
         if self.view.limits.minimal {
-            self.json.note_cut(ALL_ELSE);
+            self.json.note_all_cut();
         }
         self.json.cut_names(r#""gatewatch_truncated":["#);
         self.json.close(unmapped, b'}');

@@ -6,7 +6,7 @@ use crate::engine::batch::{AuthOutcome, ClientSource, Field, Kind};
 use crate::engine::enrich::crawler;
 use crate::engine::render::facts::{HOPS_MAX, address_in, hops};
 use crate::engine::render::json::{is_decimal, key};
-use crate::engine::render::limits::{ALL_ELSE, SHORT, TEXT, WORD};
+use crate::engine::render::limits::{SHORT, TEXT, WORD};
 
 /// Columns behind the known ones that are written.
 const TRAILING_MAX: usize = 16;
@@ -253,7 +253,7 @@ impl Scribe<'_, '_> {
 
     fn truncated(&mut self) {
         if self.limits.minimal {
-            self.json.note_cut(ALL_ELSE);
+            self.json.note_all_cut();
         }
         self.json.cut_names(r#""truncated":["#);
     }

@@ -5,7 +5,6 @@ use crate::engine::detect::{AlertState, Severity};
 use crate::engine::render::alert::transition_id;
 use crate::engine::render::fact::{Fact, Subject};
 use crate::engine::render::json::{Json, key};
-use crate::engine::render::limits::ALL_ELSE;
 use crate::engine::render::of_alert::AlertView;
 
 /// Appends one object.
@@ -146,7 +145,7 @@ impl Scribe<'_, '_> {
             self.json.note_cut("gatewatch.alert.evidence");
         }
         if limits.minimal {
-            self.json.note_cut(ALL_ELSE);
+            self.json.note_all_cut();
         }
         let unmapped = self.json.open(r#""unmapped":{"#);
         self.json.cut_names(r#""gatewatch_truncated":["#);
