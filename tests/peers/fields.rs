@@ -110,7 +110,7 @@ fn id_of(encoding: Encoding, record: &str) -> String {
 fn in_each_encoding(sink: &str) -> String {
     let of = |name: &str| {
         let sink = sink.replacen("name = \"", &format!("name = \"{name} "), 1);
-        format!("{sink}alerts = false\napp_name = \"{name}\"\nencoding = \"{name}\"\n")
+        format!("{sink}app_name = \"{name}\"\nencoding = \"{name}\"\n")
     };
     ENCODINGS.iter().map(|entry| of(entry.name)).collect()
 }

@@ -100,7 +100,7 @@ impl Receiver {
             let Way { name, scheme, sink, .. } = way;
             format!(
                 "[[sink]]\ntype = \"syslog\"\nname = \"{name}\"\n\
-                 address = \"{scheme}://127.0.0.1:{port}\"\n{}\n",
+                 address = \"{scheme}://127.0.0.1:{port}\"\nalerts = false\n{}\n",
                 sink.replace("DIR", &dir)
             )
         };

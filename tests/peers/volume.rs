@@ -22,9 +22,8 @@ const EVENTS: u64 = 20_000;
 const SOURCES: [(&str, &str); 3] =
     [("access.log", "combined"), ("api.log", "json"), ("auth.log", "auth")];
 
-/// What a sink gets besides its address: no alerts, for they go ahead of the events that wait, and
-/// room for the longest event, so that none is shortened.
-const WHOLE: &str = "alerts = false\nmax_message = \"60000B\"\n";
+/// What a sink gets besides its address: room for the longest event, so that none is shortened.
+const WHOLE: &str = "max_message = \"60000B\"\n";
 
 fn events() -> u64 {
     let Some(given) = std::env::var_os("GATEWATCH_EVENTS") else { return EVENTS };
