@@ -36,6 +36,7 @@ const PAGES: &[&str] = &[
     "docs/siem/loki.md",
     "docs/siem/opentelemetry.md",
     "docs/siem/qradar.md",
+    "docs/siem/rsyslog.md",
     "docs/siem/sentinel.md",
     "docs/siem/splunk.md",
     "docs/siem/wazuh.md",

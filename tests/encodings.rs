@@ -18,6 +18,8 @@ mod hostile;
 mod ocsf;
 #[path = "encodings/otlp.rs"]
 mod otlp;
+#[path = "encodings/readback.rs"]
+mod readback;
 
 use std::fs;
 use std::path::PathBuf;

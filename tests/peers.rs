@@ -14,6 +14,10 @@ mod support;
 
 #[path = "peers/apache.rs"]
 mod apache;
+#[path = "encodings/decode.rs"]
+mod decode;
+#[path = "peers/fields.rs"]
+mod fields;
 #[path = "peers/hostile/mod.rs"]
 mod hostile;
 #[path = "peers/journal.rs"]
@@ -26,6 +30,8 @@ mod nginx;
 mod otlp;
 #[path = "peers/prometheus.rs"]
 mod prometheus;
+#[path = "encodings/readback.rs"]
+mod readback;
 #[path = "peers/receiver.rs"]
 mod receiver;
 #[path = "peers/rsyslog.rs"]
@@ -38,6 +44,10 @@ mod smtp;
 mod syslog;
 #[path = "peers/syslog_ng.rs"]
 mod syslog_ng;
+#[path = "peers/values.rs"]
+mod values;
+#[path = "peers/volume.rs"]
+mod volume;
 #[path = "peers/web.rs"]
 mod web;
 
@@ -81,6 +91,17 @@ fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// How many datagrams the kernel has thrown away that were for `port`: the receiver was too slow.
+fn kernel_drops(port: u16) -> u64 {
+    let table =
+        std::fs::read_to_string("/proc/net/udp").expect("the kernel's table of UDP sockets");
+    let is_it =
+        |words: &[&str]| words.get(1).is_some_and(|at| at.ends_with(&format!(":{port:04X}")));
+    let rows = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<&str>>());
+    let row = rows.into_iter().find(|words| is_it(words)).expect("the receiver's socket");
+    row.last().and_then(|drops| drops.parse().ok()).expect("a count")
 }
 
 /// Runs a program to its end; the answer is its standard output.

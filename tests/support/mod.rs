@@ -192,11 +192,18 @@ impl Place {
 
     /// Writes the configuration: store, listener and file sink, and `more` behind it.
     pub(crate) fn configure(&self, more: &str) {
-        let (state, events) = (self.state(), self.events());
+        let events = self.events();
+        self.configure_bare(&format!(
+            "[[sink]]\ntype = \"file\"\nname = \"events\"\npath = {events:?}\n{more}"
+        ));
+    }
+
+    /// The same without the file sink.
+    pub(crate) fn configure_bare(&self, more: &str) {
+        let state = self.state();
         let text = format!(
             "[store]\npath = {state:?}\n[serve]\nlisten = \"127.0.0.1:0\"\n[host]\nname = \
-             \"web1.example.org\"\n[[sink]]\ntype = \"file\"\nname = \"events\"\npath = {events:?}\n\
-             {more}\n"
+             \"web1.example.org\"\n{more}\n"
         );
         fs::write(self.config(), text).expect("the configuration is written");
     }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::event_id::EventId;
+use super::limits::ALL_ELSE;
 use super::of_alert::AlertView;
 use crate::engine::batch::Origin;
 use crate::engine::detect::{Alert, AlertState};
@@ -19,19 +20,22 @@ use crate::escape::push_json;
 ///
 /// JSON escapes control characters itself, so hostile text cannot end the line.
 pub fn alert_json(alert: &Alert, out: &mut Vec<u8>) {
-    push_json(out, &document(alert));
+    push_json(out, &document(alert, &[]));
 }
 
-/// The same for a message that must be short: the lines and the advice go first, then the lists.
+/// The same for a message that must be short: the lines and the advice go first, then the lists. What
+/// went is named.
 pub(super) fn write(view: &AlertView<'_>, out: &mut Vec<u8>) {
     let limits = view.limits;
     if limits.original != 0 {
         return alert_json(view.alert, out);
     }
     let mut alert = view.alert.clone();
+    let mut truncated = vec!["gatewatch.alert.evidence", "gatewatch.alert.advice"];
     alert.rule.advice.clear();
     alert.evidence.clear();
     if !limits.diagnostics {
+        truncated = vec![ALL_ELSE];
         alert.statuses.clear();
         for list in [&mut alert.users, &mut alert.sites, &mut alert.paths] {
             list.truncate(1);
@@ -47,7 +51,7 @@ pub(super) fn write(view: &AlertView<'_>, out: &mut Vec<u8>) {
         alert.paths.clear();
         alert.group.clear();
     }
-    alert_json(&alert, out);
+    push_json(out, &document(&alert, &truncated));
 }
 
 /// Cuts `text` behind its first `max` characters.
@@ -134,6 +138,9 @@ struct Url<'a> {
 #[derive(Serialize)]
 struct Gatewatch<'a> {
     alert: Details<'a>,
+    /// What had to go.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    truncated: &'a [&'static str],
 }
 
 #[derive(Serialize)]
@@ -169,7 +176,7 @@ struct Line<'a> {
     text: &'a str,
 }
 
-fn document(alert: &Alert) -> Document<'_> {
+fn document<'a>(alert: &'a Alert, truncated: &'a [&'static str]) -> Document<'a> {
     let (first, last) = (alert.first_event.rfc3339(), alert.last_event.rfc3339());
     Document {
         timestamp: alert.at.rfc3339(),
@@ -202,7 +209,7 @@ fn document(alert: &Alert) -> Document<'_> {
         user: (!alert.users.is_empty()).then_some(User { name: &alert.users }),
         url: (!alert.sites.is_empty() || !alert.paths.is_empty())
             .then_some(Url { domain: &alert.sites, path: &alert.paths }),
-        gatewatch: Gatewatch { alert: details(alert, first, last) },
+        gatewatch: Gatewatch { alert: details(alert, first, last), truncated },
     }
 }
 

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use super::facts::{Class, Rank};
-use super::limits::{Limits, TEXT, TOKEN, WORD};
+use super::limits::{ALL_ELSE, Limits, TEXT, TOKEN, WORD};
 use crate::units::Timestamp;
 
 macro_rules! facts {
@@ -303,7 +303,7 @@ pub(super) fn each_pair<'s>(
             note(&mut cuts, pair.fact.name());
         }
     }
-    cuts
+    if limits.minimal { vec![ALL_ELSE] } else { cuts }
 }
 
 /// The value of `fact`, if the limits leave `max` characters of it.

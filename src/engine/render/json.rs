@@ -6,6 +6,7 @@
 //! Invariant: whatever bytes a value holds, what is written is valid JSON in valid UTF-8, without
 //! a control character and without one that turns the writing direction: safe on a terminal.
 
+use super::limits::ALL_ELSE;
 use crate::engine::text::hex_digit;
 
 /// A member's name as it stands before its value; a literal, so it is put together when compiling.
@@ -21,7 +22,7 @@ pub(super) use key;
 pub(super) struct Json<'o> {
     pub(super) out: &'o mut Vec<u8>,
     /// Names of the fields that were cut or left out.
-    pub(super) truncated: Vec<&'static str>,
+    truncated: Vec<&'static str>,
     /// A value held bytes that are no UTF-8.
     pub(super) nonutf8: bool,
 }
@@ -109,6 +110,21 @@ impl<'o> Json<'o> {
         if !self.truncated.contains(&name) {
             self.truncated.push(name);
         }
+    }
+
+    /// Takes note that all went but what says what happened.
+    #[cold]
+    pub(super) fn note_all_cut(&mut self) {
+        self.truncated = vec![ALL_ELSE];
+    }
+
+    /// A member, begun by `start`, that is the list of what was noted; none where nothing was.
+    pub(super) fn cut_names(&mut self, start: &'static str) {
+        let list = self.open(start);
+        for name in std::mem::take(&mut self.truncated) {
+            self.word("", name);
+        }
+        self.close(list, b']');
     }
 }
 

@@ -9,6 +9,10 @@ pub(super) const SHORT: usize = 64;
 /// Longest method, and longest version of a protocol.
 pub(super) const TOKEN: usize = 32;
 
+/// Stands for the names of what was cut where all went but what says what happened: to name each would
+/// take the room that was needed.
+pub(super) const ALL_ELSE: &str = "*";
+
 /// What of an event is written: limits in characters, and whole parts.
 #[derive(Debug)]
 pub(super) struct Limits {

@@ -444,11 +444,10 @@ impl Scribe<'_, '_> {
             self.put(key!("process_pid"), Fact::Pid);
             self.put(key!("target_user"), Fact::TargetUser);
         }
-        let list = self.json.open(r#""gatewatch_truncated":["#);
-        for name in std::mem::take(&mut self.json.truncated) {
-            self.json.word("", name);
+        if self.view.limits.minimal {
+            self.json.note_all_cut();
         }
-        self.json.close(list, b']');
+        self.json.cut_names(r#""gatewatch_truncated":["#);
         self.json.close(unmapped, b'}');
     }
 

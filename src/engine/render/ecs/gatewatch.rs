@@ -252,10 +252,9 @@ impl Scribe<'_, '_> {
     }
 
     fn truncated(&mut self) {
-        let list = self.json.open(r#""truncated":["#);
-        for name in std::mem::take(&mut self.json.truncated) {
-            self.json.word("", name);
+        if self.limits.minimal {
+            self.json.note_all_cut();
         }
-        self.json.close(list, b']');
+        self.json.cut_names(r#""truncated":["#);
     }
 }

@@ -53,6 +53,7 @@ impl Scribe<'_, '_> {
             self.evidences();
             self.observables();
         }
+        self.unmapped();
         self.json.close(start, b'}');
         self.json.out.pop();
     }
@@ -135,6 +136,20 @@ impl Scribe<'_, '_> {
             self.json.raw("},");
         }
         self.json.close(list, b']');
+    }
+
+    /// The names of what was cut.
+    fn unmapped(&mut self) {
+        let limits = self.view.limits;
+        if limits.original == 0 {
+            self.json.note_cut("gatewatch.alert.evidence");
+        }
+        if limits.minimal {
+            self.json.note_all_cut();
+        }
+        let unmapped = self.json.open(r#""unmapped":{"#);
+        self.json.cut_names(r#""gatewatch_truncated":["#);
+        self.json.close(unmapped, b'}');
     }
 
     fn put(&mut self, key: &str, fact: Fact) {
