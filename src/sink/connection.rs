@@ -35,6 +35,9 @@ pub(super) const WRITE_LIMIT: Period = Period::from_secs(30);
 /// A silent connection is asked whether it still lives: first after this, then in these steps.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
+/// How long a receiver may take to read the rest and close, when we have nothing more to say.
+const PART_LIMIT: Period = Period::from_secs(2);
+
 /// The longest pause between two looks at what is not acknowledged.
 const LOOK_MAX: Duration = Duration::from_millis(50);
 
@@ -176,6 +179,25 @@ impl Connection {
         };
         let waited = timeout(WRITE_LIMIT.duration(), wait).await;
         waited.unwrap_or_else(|_| Err(late(address, "acknowledge what was sent", WRITE_LIMIT)))
+    }
+
+    /// Ends our side, and waits until the receiver ends its own. True when it did so without an
+    /// error: a kernel resets the connection of a program that has not read everything.
+    pub(super) async fn part(&mut self) -> bool {
+        let part = async {
+            self.stream.shutdown().await?;
+            let mut scratch = [0; 512];
+            loop {
+                match tokio::io::AsyncReadExt::read(&mut self.stream, &mut scratch).await {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => (),
+                    // TLS without its close_notify.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        matches!(timeout(PART_LIMIT.duration(), part).await, Ok(Ok(())))
     }
 
     fn failed(&self, action: &'static str, error: io::Error) -> SinkError {

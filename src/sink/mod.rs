@@ -74,7 +74,7 @@ pub use header::{HeaderForm, StructuredData};
 pub use http::{ApiName, HttpConfig, HttpSink, OnClientError, Url, UrlError};
 pub use otlp::{Headers, OtelVariables, OtlpConfig, OtlpSink, Protocol};
 pub use preset::Preset;
-pub use progress::Progress;
+pub use progress::{Milestone, Progress};
 pub use select::Chosen;
 pub use status::{Failure, SinkReport, SinkStatus};
 pub use stdout::StdoutSink;
@@ -315,6 +315,22 @@ impl AnySink {
         }
     }
 
+    /// What is sent from now on lies behind `from`.
+    fn note_turn(&mut self, from: Milestone) {
+        if let Kind::Syslog(sink) = &mut self.kind {
+            sink.note_turn(from);
+        }
+    }
+
+    /// Nothing more will be sent: ends the connection, where that tells something. True when the
+    /// receiver has shown that it has read everything.
+    async fn part(&mut self) -> bool {
+        match &mut self.kind {
+            Kind::Syslog(sink) => sink.part().await,
+            _ => true,
+        }
+    }
+
     /// Hands a portion over; it need not have arrived when this returns.
     async fn send(&mut self, rendered: &Rendered, now: Timestamp) -> Result<(), SinkError> {
         match &mut self.kind {
@@ -331,7 +347,10 @@ impl AnySink {
     /// what the receiver refused for good.
     async fn finish(&mut self) -> Result<Finished, SinkError> {
         match &mut self.kind {
-            Kind::Syslog(sink) => sink.finish().await.map(|()| Finished::default()),
+            Kind::Syslog(sink) => {
+                let unproved = sink.finish().await?;
+                Ok(Finished { unproved, ..Finished::default() })
+            }
             Kind::File(sink) => Ok(Finished { mark: sink.finish().await?, ..Finished::default() }),
             Kind::Http(sink) => sink.finish().await,
             Kind::Exec(sink) => sink.finish().await.map(|()| Finished::default()),
@@ -418,6 +437,8 @@ struct Finished {
     rejections: Vec<DeadLetter>,
     /// How much more it refused without saying what.
     rejected: u64,
+    /// What came behind this place may not have been read.
+    unproved: Option<Milestone>,
 }
 
 /// Events as the bytes of a sink, a portion at a time; a buffer that is used again.

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UnixDatagram, UnixListener};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connection::WRITE_LIMIT;
 use super::fixture::{self, Bench, NOW};
 use super::*;
 use crate::engine::batch::Field;
@@ -397,6 +398,44 @@ fn a_receiver_that_never_reads_is_an_error_after_its_time() {
     });
 }
 
+/// Goal: what a receiver's kernel had taken is not lost when both programs die before it was read.
+///
+/// Method: a receiver reads nothing and is reset when the cursor has moved; the sink is made anew, as
+/// after a crash. A receiver that reads to the end gets nothing a second time.
+#[test]
+fn what_may_not_have_been_read_goes_out_again_after_a_start() {
+    let mut bench = Bench::new();
+    bench.store_frames(3, 20);
+    let last = bench.reader().last_seq().expect("a number");
+    run(async {
+        let (listener, port) = listener().await;
+        let config = config(&format!("\"tcp://{port}\""), "name = \"siem\"");
+        let hang = async {
+            let (unread, _) = listener.accept().await.expect("a connection");
+            let cursor = || bench.reader().cursor("sink:siem").expect("the store");
+            while cursor().is_none_or(|cursor| cursor.seq != last) {
+                tokio::task::yield_now().await;
+            }
+            drop(unread);
+        };
+        let ((), status) = tokio::join!(hang, bench.deliver(&config, NOW));
+        assert_eq!(60, status.report(NOW).accepted);
+        let read = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut text = Vec::new();
+            stream.read_to_end(&mut text).await.expect("an orderly end");
+            users(&text)
+        };
+        let read = tokio::time::timeout(WRITE_LIMIT.duration(), read);
+        let (found, _) = tokio::join!(read, bench.deliver(&config, NOW));
+        let found = found.expect("it is sent again");
+        let expected: Vec<String> = (0..60).map(|line| format!("line {line}")).collect();
+        assert_eq!(expected, found);
+        let status = bench.deliver(&config, NOW).await.report(NOW);
+        assert_eq!((0, None), (status.accepted, status.failure));
+    });
+}
+
 #[test]
 fn a_frame_counts_when_the_far_machine_has_all_of_it() {
     run_fast(async {
@@ -482,11 +521,36 @@ fn the_next_receiver_is_used_until_the_first_is_back() {
         assert_eq!(vec!["two"], users(&text[..length]));
 
         let later = NOW.plus(Period::from_secs(301));
-        let ((_stream, seen), sent) =
-            tokio::join!(read(&first), deliver(&mut sink, &["three"], later));
+        let ended = async move {
+            let length = kept.read(&mut text).await;
+            drop(kept);
+            length.expect("an orderly end")
+        };
+        let ((_stream, seen), ended, sent) =
+            tokio::join!(read(&first), ended, deliver(&mut sink, &["three"], later));
         sent.expect("delivered");
-        assert_eq!(vec!["three"], seen);
-        assert_eq!(0, kept.read(&mut text).await.expect("an orderly end"));
+        assert_eq!((vec!["three".to_owned()], 0), (seen, ended));
+    });
+}
+
+#[test]
+fn what_the_next_receiver_has_not_read_goes_to_the_first_when_it_is_back() {
+    run(async {
+        let (first, first_port) = listener().await;
+        let (second, second_port) = listener().await;
+        drop(first);
+        let mut sink = sink(&format!("[\"tcp://{first_port}\", \"tcp://{second_port}\"]"), "");
+        let (accepted, sent) = tokio::join!(second.accept(), deliver(&mut sink, &["one"], NOW));
+        sent.expect("its machine has it");
+        drop(accepted.expect("a connection"));
+        let first = TcpListener::bind(&first_port).await.expect("the same port");
+        let later = NOW.plus(Period::from_secs(301));
+        deliver(&mut sink, &["two"], later).await.expect("delivered");
+        drop(sink);
+        let (mut stream, _) = first.accept().await.expect("a connection");
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).await.expect("an orderly end");
+        assert_eq!(vec!["one", "two"], users(&text));
     });
 }
 

@@ -16,7 +16,11 @@
 //!   over the next connection first. After an error that is all of it; after an orderly close
 //!   (close_notify under TLS), which a receiver does when it has read everything, only what was
 //!   written in the last moments;
-//! - a turn that met an error is sent again as a whole.
+//! - a turn that met an error is sent again as a whole;
+//! - after a crash of ours what was sent last is gone from memory. So the store remembers with the
+//!   cursor where it began, and the next start begins there. An orderly end waits until the
+//!   receiver has closed the connection, too, which it does without an error only when it has read
+//!   everything; then nothing is repeated.
 //!
 //! So a receiver may see an event twice, with the same `event.id`. More than [`KEPT_BYTES`] that a
 //! dying receiver's kernel had taken and its program had not read stays lost, and so does whatever
@@ -41,7 +45,7 @@ use super::message::MessageWriter;
 use super::preset::Shape;
 use super::relp::Relp;
 use super::tls::TlsClient;
-use super::{Chosen, Rendered, SinkContext, SinkError};
+use super::{Chosen, Milestone, Rendered, SinkContext, SinkError};
 use crate::engine::detect::Alert;
 use crate::engine::render::{Encoder, Encoding};
 use crate::units::{Period, Timestamp};
@@ -74,6 +78,8 @@ pub struct SyslogSink {
     link: Link,
     /// Something of the present turn was sent over the present connection.
     within_turn: bool,
+    /// Where the present turn began.
+    turn: Milestone,
     sent_at: Timestamp,
     kept: Kept,
 }
@@ -121,6 +127,7 @@ impl SyslogSink {
             messages: MessageWriter::new(encoder, header, max, shape.mark(transport)),
             link: Link::Down,
             within_turn: false,
+            turn: Milestone::default(),
             sent_at: Timestamp(0),
             kept: Kept::default(),
         }
@@ -145,6 +152,11 @@ impl SyslogSink {
         self.within_turn = false;
     }
 
+    /// What is sent from now on lies behind `from`.
+    pub(super) fn note_turn(&mut self, from: Milestone) {
+        self.turn = from;
+    }
+
     /// Sends whole messages. After an error the turn has to begin anew.
     pub(super) async fn send(
         &mut self,
@@ -159,8 +171,9 @@ impl SyslogSink {
         sent
     }
 
-    /// Waits until all of the turn is as safe as the transport can tell.
-    pub(super) async fn finish(&mut self) -> Result<(), SinkError> {
+    /// Waits until all of the turn is as safe as the transport can tell. The answer is the place
+    /// behind which the receiver may not have read everything.
+    pub(super) async fn finish(&mut self) -> Result<Option<Milestone>, SinkError> {
         let finished = match &mut self.link {
             Link::Stream(connection) => connection.acknowledged().await,
             Link::Relp(session) => session.finish().await,
@@ -169,7 +182,17 @@ impl SyslogSink {
         if finished.is_err() {
             self.give_up(self.sent_at);
         }
-        finished
+        finished.map(|()| self.kept.since())
+    }
+
+    /// Ends the connection; true when the receiver has read everything.
+    pub(super) async fn part(&mut self) -> bool {
+        let has_read = match &mut self.link {
+            Link::Stream(connection) => connection.part().await,
+            _ => false,
+        };
+        self.link = Link::Down;
+        has_read
     }
 
     async fn try_send(&mut self, rendered: &Rendered, now: Timestamp) -> Result<(), SinkError> {
@@ -183,7 +206,7 @@ impl SyslogSink {
         match &mut self.link {
             Link::Stream(connection) => {
                 connection.write(&rendered.bytes).await?;
-                self.kept.push(&rendered.bytes, now);
+                self.kept.push(&rendered.bytes, now, self.turn);
             }
             Link::Relp(session) => session.send(rendered).await?,
             Link::Udp(socket) => {
@@ -231,10 +254,12 @@ impl SyslogSink {
         self.away_since = now;
         if let Ok(link) = open(&self.addresses[0], &mut self.tls).await {
             tracing::info!(address = %self.addresses[0], "back to the first receiver");
-            // The other one has acknowledged all there was.
-            self.kept = Kept::default();
+            if self.part().await {
+                self.kept = Kept::default();
+            }
             self.link = link;
             self.current = 0;
+            self.repeat().await?;
         }
         Ok(())
     }
@@ -253,6 +278,11 @@ impl SyslogSink {
                 }
             }
         };
+        self.repeat().await
+    }
+
+    /// Begins a connection with what an older one may not have brought to its end.
+    async fn repeat(&mut self) -> Result<(), SinkError> {
         if let Link::Stream(connection) = &mut self.link {
             for bytes in self.kept.blocks() {
                 connection.write(bytes).await?;
@@ -331,31 +361,44 @@ async fn open_udp(host: &str, port: u16) -> io::Result<UdpSocket> {
 /// What was written last, in whole messages.
 #[derive(Debug, Default)]
 struct Kept {
-    blocks: VecDeque<(Timestamp, Vec<u8>)>,
+    blocks: VecDeque<Block>,
     bytes: usize,
 }
 
+#[derive(Debug)]
+struct Block {
+    written: Timestamp,
+    /// Where its turn began.
+    turn: Milestone,
+    bytes: Vec<u8>,
+}
+
 impl Kept {
-    fn push(&mut self, bytes: &[u8], now: Timestamp) {
+    fn push(&mut self, bytes: &[u8], written: Timestamp, turn: Milestone) {
         let mut reused = Vec::new();
-        while let Some((_, oldest)) = self.blocks.front()
-            && KEPT_BYTES <= self.bytes - oldest.len()
+        while let Some(oldest) = self.blocks.front()
+            && KEPT_BYTES <= self.bytes - oldest.bytes.len()
         {
-            self.bytes -= oldest.len();
-            reused = self.blocks.pop_front().map(|(_, block)| block).unwrap_or_default();
+            self.bytes -= oldest.bytes.len();
+            reused = self.blocks.pop_front().map(|block| block.bytes).unwrap_or_default();
         }
         reused.clear();
         reused.extend_from_slice(bytes);
         self.bytes += reused.len();
-        self.blocks.push_back((now, reused));
+        self.blocks.push_back(Block { written, turn, bytes: reused });
     }
 
     fn forget_before(&mut self, time: Timestamp) {
-        self.blocks.retain(|(written, _)| time <= *written);
-        self.bytes = self.blocks.iter().map(|(_, block)| block.len()).sum();
+        self.blocks.retain(|block| time <= block.written);
+        self.bytes = self.blocks.iter().map(|block| block.bytes.len()).sum();
+    }
+
+    /// Where the turn of the oldest began.
+    fn since(&self) -> Option<Milestone> {
+        self.blocks.front().map(|block| block.turn)
     }
 
     fn blocks(&self) -> impl Iterator<Item = &[u8]> {
-        self.blocks.iter().map(|(_, block)| block.as_slice())
+        self.blocks.iter().map(|block| block.bytes.as_slice())
     }
 }

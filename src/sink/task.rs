@@ -118,7 +118,8 @@ impl Courier {
             Some(Cursor { seq, state, .. }) => (seq, state),
             None => (Seq(0), String::new()),
         };
-        let saved = Progress::from_state(&state);
+        let mut saved = Progress::from_state(&state);
+        let frame = saved.go_back(frame);
         tracing::info!(sink = task.sink.name(), after = frame.0, "delivering");
         let portion = task.sink.portion();
         Ok(Self {
@@ -145,7 +146,7 @@ impl Courier {
                     // The last commit may have come with the word to stop.
                     match self.newer_frames() {
                         Some(durable) => Input::Durable(self.stored(durable)),
-                        None => return,
+                        None => return self.part().await,
                     }
                 }
                 Action::Idle => self.wait(None).await,
@@ -237,11 +238,12 @@ impl Courier {
         let mut turn = Turn { position: after, counts, lines: 0, bytes: 0, letters };
         self.task.sink.ready()?;
         self.begin(after).await?;
+        self.task.sink.note_turn(self.saved.milestone(after.frame));
         self.rendered.clear();
         self.send_alerts(&mut turn).await?;
         self.send_frames(&mut turn).await?;
         self.flush(&mut turn).await?;
-        let Finished { mark, rejections, rejected } = self.task.sink.finish().await?;
+        let Finished { mark, rejections, rejected, unproved } = self.task.sink.finish().await?;
         let refused = rejections.len() as u64 + rejected;
         turn.counts.accepted = turn.counts.accepted.saturating_sub(refused);
         turn.counts.rejected += refused;
@@ -260,6 +262,7 @@ impl Courier {
                 last_success: self.task.clock.now(),
                 failure: None,
                 file: mark,
+                unproved,
             },
             &turn.letters,
         )?;
@@ -273,6 +276,16 @@ impl Courier {
             self.save(after.frame, Progress { file, ..self.saved.clone() }, &[])?;
         }
         Ok(())
+    }
+
+    /// Everything is delivered, or waits for the next start: takes leave of the receiver. One that
+    /// shows that it has read everything gets none of it again.
+    async fn part(&mut self) {
+        if self.saved.unproved.is_some() && self.task.sink.part().await {
+            let saved = Progress { unproved: None, ..self.saved.clone() };
+            // Without that the next start repeats what it need not.
+            drop(self.save(self.delivery.cursor().frame, saved, &[]));
+        }
     }
 
     /// Keeps the failure where `status` finds it; a new one, not each repetition.

@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gatewatch::sink::Progress;
+use gatewatch::store::StoreReader;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -278,6 +280,41 @@ fn an_rsyslog_that_was_stopped_for_a_while_gets_everything_once() {
     rsyslog.signal(Signal::CONT);
     receiver.check(&ids);
     assert!(daemon.stops().success(), "{}", daemon.words());
+}
+
+/// Goal: what a dying rsyslog's kernel had taken is sent again, although gatewatch died before it.
+#[test]
+fn an_rsyslog_that_dies_unread_gets_everything_again_after_a_crash() {
+    let Some(program) = peer("rsyslogd") else { return };
+    let place = Place::new();
+    let receiver = Receiver::new(program, place.path(), &["lf", "octets", "tls", "relp"]);
+    let mut rsyslog = receiver.start();
+    configure(&place, &receiver.sinks());
+    write(&place, &plain_lines(50));
+    let mut daemon = place.run(&[]);
+    receiver.check(&ids_of(&place, 50));
+    rsyslog.signal(Signal::STOP);
+    write(&place, &plain_lines(100));
+    let ids = ids_of(&place, 150);
+    // Its machine has all of it, as far as there is no answer to wait for.
+    let reader = StoreReader::open(&place.state()).expect("the store is there");
+    let last = reader.last_seq().expect("a number");
+    for (way, _) in receiver.ways.iter().filter(|(way, _)| way.scheme != "relp") {
+        let name = format!("sink:{}", way.name);
+        until("the cursor", || (reader.cursor(&name).ok()??.seq == last).then_some(()));
+    }
+    daemon.kill();
+    rsyslog.kill();
+    let _rsyslog = receiver.start();
+    let mut daemon = place.run(&[]);
+    receiver.check_all(&ids);
+    assert!(daemon.stops().success(), "{}", daemon.words());
+    // It has closed each connection when we did: nothing is sent a third time.
+    for (way, _) in &receiver.ways {
+        let cursor = reader.cursor(&format!("sink:{}", way.name)).expect("the store");
+        let progress = Progress::from_state(&cursor.expect("a cursor").state);
+        assert_eq!(None, progress.unproved, "{}", way.name);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! | 2xx | OK | taken; what "partial success" refuses is counted and never sent again |
 //! | 408, 429, 502, 503, 504 | `CANCELLED`, `DEADLINE_EXCEEDED`, `ABORTED`, `OUT_OF_RANGE`, `UNAVAILABLE`, `DATA_LOSS`, `RESOURCE_EXHAUSTED` with `RetryInfo` | the turn is sent again, after what `Retry-After` or `RetryInfo` says |
 //! | 3xx, 401, 403, 404, 405, 407, 415 | `NOT_FOUND`, `PERMISSION_DENIED`, `UNAUTHENTICATED`, `UNIMPLEMENTED` | says nothing about the records: `on_client_error` |
-//! | other 5xx | `INTERNAL`, `UNKNOWN` | halves, down to single records; what is refused alone is a dead letter where others were taken, else `on_client_error` |
+//! | other 5xx | `INTERNAL`, `UNKNOWN` | halves, down to single records; what is refused alone twice is a dead letter where others were taken, else `on_client_error` |
 //! | 400, 413, the rest | `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED`, the rest | halves, down to single records, which become dead letters |
 //!
 //! The specification has the last three dropped. A log of attacks should not be lost because a

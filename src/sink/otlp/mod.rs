@@ -333,11 +333,20 @@ fn batches(rendered: &Rendered, records_max: usize, bytes_max: usize) -> Vec<Bat
 async fn deliver(line: Arc<Line>, batch: Batch, now: Timestamp) -> Result<Outcome, SinkError> {
     let pieces = batch.pieces();
     let mut outcome = Outcome::default();
-    let (mut taken, mut unsure) = (false, Vec::new());
+    let (mut taken, mut unsure, mut asked_again) = (false, Vec::new(), false);
     // The part that is sent next stands last.
     let mut parts = Vec::new();
     parts.push(0..pieces.len());
-    while let Some(part) = parts.pop() {
+    loop {
+        let Some(part) = parts.pop() else {
+            if !taken || asked_again || unsure.is_empty() {
+                break;
+            }
+            // It takes others, so it may have been broken for a moment only.
+            asked_again = true;
+            parts.extend(unsure.drain(..).rev().map(|(at, _)| at..at + 1));
+            continue;
+        };
         match line.ask(&pieces[part.clone()], now).await? {
             Verdict::Taken { rejected, words } => {
                 taken = true;
@@ -361,16 +370,17 @@ async fn deliver(line: Arc<Line>, batch: Batch, now: Timestamp) -> Result<Outcom
             Verdict::Refused(words) => {
                 outcome.letters.push(line.letter(pieces[part.start], &words))
             }
-            Verdict::Broken(words) => unsure.push(line.letter(pieces[part.start], &words)),
+            Verdict::Broken(words) => unsure.push((part.start, words)),
         }
     }
     match unsure.first() {
-        Some(first) if line.holds && !taken => {
+        Some((_, words)) if line.holds && !taken => {
             let hint = "; it takes nothing: look into its own log";
-            Err(line.refused(first.reason.clone(), hint, Some(HOLD_PAUSE)))
+            Err(line.refused(words.clone(), hint, Some(HOLD_PAUSE)))
         }
         _ => {
-            outcome.letters.extend(unsure);
+            let letters = unsure.iter().map(|(at, words)| line.letter(pieces[*at], words));
+            outcome.letters.extend(letters);
             Ok(outcome)
         }
     }

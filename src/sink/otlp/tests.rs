@@ -292,6 +292,24 @@ fn a_receiver_that_is_broken_holds_and_one_record_that_breaks_it_does_not() {
 }
 
 #[test]
+fn a_receiver_that_was_broken_for_a_moment_makes_no_dead_letters() {
+    for protocol in PROTOCOLS {
+        run(async {
+            let mut asked = 0;
+            let receiver = StandIn::start(protocol, None, move |_| {
+                asked += 1;
+                // All together, the first half, and the first two alone.
+                if asked < 6 { Reply::Status(500) } else { Reply::Take }
+            })
+            .await;
+            let mut sink = sink(protocol, receiver.port, "in_flight = 1");
+            let finished = turn(&mut sink, &lines(0..8)).await.expect("done");
+            assert_eq!((0, 8), (finished.rejections.len(), receiver.seen().taken.len()));
+        });
+    }
+}
+
+#[test]
 fn a_receiver_that_is_too_slow_gets_less_at_a_time() {
     for protocol in PROTOCOLS {
         run_fast(async {
