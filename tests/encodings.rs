@@ -10,6 +10,8 @@
 mod alerts;
 #[path = "encodings/decode.rs"]
 mod decode;
+#[path = "encodings/ecs.rs"]
+mod ecs;
 #[path = "encodings/events.rs"]
 mod events;
 #[path = "encodings/hostile.rs"]

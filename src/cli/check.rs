@@ -6,12 +6,14 @@ use std::process::Stdio;
 use anyhow::Result;
 
 use super::config::ConfigArgs;
+use super::environment;
 use super::exit;
 use super::output::Output;
 use crate::config::Config;
 use crate::daemon::credentials;
 use crate::escape::visible;
-use crate::sink::{AnySink, KeyError, SinkConfig, SinkContext};
+use crate::io::{Clock as _, SystemClock};
+use crate::sink::{AnySink, KeyError, OtelVariables, SinkConfig, SinkContext};
 use crate::source::SourceConfig;
 use crate::source::glob::{Listings, Pattern};
 use crate::source::journal::{journal_problem, journalctl_missing};
@@ -50,6 +52,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     }
     for sink in &config.sinks {
         sound &= look_at_key(sink, &mut out)?;
+        sound &= look_at_tls(sink, &mut out)?;
     }
     sound &= look_at_state(&config, &mut out)?;
     let rules = config.rules.len();
@@ -118,6 +121,16 @@ fn look_at_key(config: &SinkConfig, out: &mut Output) -> Result<bool> {
         out.line(&format!("! sink {}: {}", visible(&config.name()), words(problem)))?;
     }
     Ok(ready.is_ok())
+}
+
+/// The certificates and keys of a sink.
+fn look_at_tls(config: &SinkConfig, out: &mut Output) -> Result<bool> {
+    let files = config.check_files(&OtelVariables::read(environment), SystemClock.now());
+    if let Err(problem) = &files {
+        let problem = visible(&problem.to_string());
+        out.line(&format!("! sink {}: {problem}", visible(&config.name())))?;
+    }
+    Ok(files.is_ok())
 }
 
 fn words(problem: &KeyError) -> String {

@@ -199,6 +199,10 @@ fn verify(args: &VerifyArgs) -> Result<u8> {
     let mut out = Output::new();
     let mut failed = false;
     for config in sinks {
+        if context.otel.disables(config) {
+            out.line(&format!("sink {}: off by OTEL_SDK_DISABLED=true", visible(&config.name())))?;
+            continue;
+        }
         let now = SystemClock.now();
         let mut sink = AnySink::new(config, &context);
         let (batch, id) = canary(&context.agent.name, now);

@@ -278,6 +278,8 @@ impl Parts {
                 dropped: 0,
                 filtered: report.filtered,
                 sampled: report.sampled,
+                truncated: report.shrunk,
+                forgotten: report.forgotten,
                 alerts: report.alerts,
                 retries: report.retried,
                 lag_events: report.waiting_events,

@@ -149,10 +149,21 @@ impl Daemon {
     /// Opens the store and the listener, so that what is wrong is said before work begins. `otel`
     /// is what the environment says about sending to OpenTelemetry.
     pub fn prepare(
-        config: Config,
+        mut config: Config,
         options: Options,
         otel: OtelVariables,
     ) -> Result<Self, DaemonError> {
+        config.sinks.retain(|sink| {
+            let off = otel.disables(sink);
+            if off {
+                let name = sink.name();
+                tracing::warn!(
+                    "OTEL_SDK_DISABLED=true switches the sink {name} off; write its `url` into the \
+                     configuration to have it on all the same"
+                );
+            }
+            !off
+        });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let now = clock.now();
         let mut store = Store::open(&config.store.path)?;

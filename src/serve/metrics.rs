@@ -171,6 +171,8 @@ impl Metrics {
         for (result, total) in SINK_RESULTS.iter().zip(totals) {
             state.series.follow(Metric::SinkEvents, &[sink.sink, result], total as f64);
         }
+        state.series.follow(Metric::SinkTruncated, &name, sink.truncated as f64);
+        state.series.follow(Metric::SinkTokensForgotten, &name, sink.forgotten as f64);
         state.series.follow(Metric::SinkAlerts, &name, sink.alerts as f64);
         state.series.follow(Metric::SinkRetries, &name, sink.retries as f64);
         state.series.set(Metric::SinkUp, &name, flag(sink.up));

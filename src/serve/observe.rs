@@ -82,6 +82,10 @@ pub struct SinkState<'a> {
     pub filtered: u64,
     /// Total of events that others of their sort stand for.
     pub sampled: u64,
+    /// Total of events that gave up fields to fit.
+    pub truncated: u64,
+    /// Total of tokens that can no longer be revealed.
+    pub forgotten: u64,
     /// Total of transitions of alerts the receiver took.
     pub alerts: u64,
     /// Total of deliveries tried again.

@@ -102,6 +102,8 @@ pub(super) enum Metric {
     ListenerUnfinished,
     ListenerDropped,
     SinkEvents,
+    SinkTruncated,
+    SinkTokensForgotten,
     SinkAlerts,
     SinkUp,
     SinkLagEvents,
@@ -321,6 +323,18 @@ pub const METRICS: &[MetricEntry] = &[
         &["sink", "result"],
         "Events by what became of them: sent, rejected by the receiver, dropped by us, not wanted \
          by the sink's settings, or left out of a sample.",
+    ),
+    counter(
+        Metric::SinkTruncated,
+        "gatewatch_sink_truncated_total",
+        &["sink"],
+        "Events that were sent with less of them because a message has a limit.",
+    ),
+    counter(
+        Metric::SinkTokensForgotten,
+        "gatewatch_sink_tokens_forgotten_total",
+        &["sink"],
+        "Tokens that can no longer be revealed: there were too many, or they were not used for long.",
     ),
     counter(
         Metric::SinkAlerts,

@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::address::{Addresses, Transport};
 use super::header::{HeaderForm, StructuredData};
 use super::http::HttpConfig;
-use super::otlp::OtlpConfig;
+use super::otlp::{OtelVariables, OtlpConfig};
 use super::preset::{Preset, Shape};
 use super::select::Selection;
-use super::tls::TlsConfig;
+use super::tls::{TlsConfig, TlsError};
 use super::veil::PrivacyConfig;
 use crate::engine::render::Encoding;
-use crate::units::{ByteSize, Period};
+use crate::units::{ByteSize, Period, Timestamp};
 
 /// `[[sink]]`: where events go.
 ///
@@ -219,6 +219,20 @@ impl SinkConfig {
     }
 }
 
+impl SinkConfig {
+    /// Says what is wrong with the files of its TLS at `now`, if anything; connects to nobody.
+    pub fn check_files(&self, otel: &OtelVariables, now: Timestamp) -> Result<(), TlsError> {
+        match &self.kind {
+            SinkKind::Syslog(config) if config.address.transport().is_tls() => {
+                config.tls.check(now)
+            }
+            SinkKind::Http(config) if config.url.https => config.tls.check(now),
+            SinkKind::Otlp(config) => otel.tls_of(config).map_or(Ok(()), |tls| tls.check(now)),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl SyslogConfig {
     /// What it proves that a message was delivered.
     pub fn proof(&self) -> &'static str {
@@ -246,6 +260,24 @@ impl SyslogConfig {
         if let Some(reason) = self.preset.and_then(Preset::complaint) {
             return complaint("preset", reason);
         }
+        let wants_id = self.sd == StructuredData::Fields;
+        match &self.sd_id {
+            None if wants_id => {
+                return complaint(
+                    "sd",
+                    "`fields` needs a name for them: `sd_id = \"gatewatch@NUMBER\"`",
+                );
+            }
+            Some(_) if !wants_id => {
+                return complaint("sd_id", "it is used with `sd = \"fields\"` only");
+            }
+            Some(id) => {
+                if let Err(reason) = check_sd_id(id) {
+                    return complaint("sd_id", reason);
+                }
+            }
+            None => (),
+        }
         let form = Shape::of(self).header;
         if form != HeaderForm::Rfc5424 && (self.bom || self.sd != StructuredData::None) {
             let key = if self.bom { "bom" } else { "sd" };
@@ -253,6 +285,25 @@ impl SyslogConfig {
         }
         None
     }
+}
+
+/// A name of RFC 5424, section 6.3.2, that belongs to somebody.
+fn check_sd_id(id: &str) -> Result<(), &'static str> {
+    let Some((name, number)) = id.split_once('@') else {
+        return Err("write NAME@NUMBER, with the number that IANA gave your organisation");
+    };
+    let is_name = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"' | b'@');
+    if name.is_empty() || 32 < id.len() || !name.bytes().all(is_name) {
+        return Err("it has at most 32 characters, none of them a blank, `=`, `]` or `\"`");
+    }
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !number.split('.').all(is_number) {
+        return Err("behind the @ stands a number, as IANA gave it to your organisation");
+    }
+    if number == "32473" {
+        return Err("32473 is for documents only; write the number of your organisation");
+    }
+    Ok(())
 }
 
 /// `[[sink]]` with `type = "syslog"`: syslog messages.
@@ -288,9 +339,15 @@ pub struct SyslogConfig {
     #[serde(default)]
     pub header: Option<HeaderForm>,
 
-    /// Structured data of RFC 5424: `none` or `standard`, which counts messages.
+    /// Structured data of RFC 5424: `none`, `standard`, which counts messages, or `fields`, which adds
+    /// an element of your own with what is most searched for.
     #[serde(default)]
     pub sd: StructuredData,
+
+    /// The name of that element, `gatewatch@NUMBER`, with the number that IANA gave your organisation
+    /// (private enterprise numbers, free of charge).
+    #[serde(default)]
+    pub sd_id: Option<String>,
 
     /// A byte order mark before the event, as RFC 5424 has it; most receivers keep it in the text.
     #[serde(default)]
@@ -473,5 +530,33 @@ mod tests {
     #[test]
     fn a_misspelt_key_is_named() {
         check_error("type = \"file\"\npath = \"x\"\nkept = 3", "unknown field `kept`");
+    }
+
+    #[test]
+    fn an_element_of_ones_own_has_a_number_of_ones_own() {
+        let complaint = |rest: &str| {
+            let text = format!("type = \"syslog\"\naddress = \"tcp://a:1\"\n{rest}");
+            let config: SinkConfig = toml::from_str(&text).expect("settings");
+            config.complaint().map(|complaint| complaint.key)
+        };
+        assert_eq!(None, complaint("sd = \"fields\"\nsd_id = \"gatewatch@64500.1\""));
+        assert_eq!(Some("sd"), complaint("sd = \"fields\"").as_deref());
+        assert_eq!(Some("sd_id"), complaint("sd = \"standard\"\nsd_id = \"a@1\"").as_deref());
+        for id in [
+            "a",
+            "@1",
+            "a@",
+            "a@b",
+            "a b@1",
+            "a]@1",
+            "a@32473",
+            "a@1.",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@1",
+        ] {
+            let rest = format!("sd = \"fields\"\nsd_id = {id:?}");
+            assert_eq!(Some("sd_id"), complaint(&rest).as_deref(), "{id}");
+        }
+        let old = "sd = \"fields\"\nsd_id = \"a@1\"\nheader = \"rfc3164\"";
+        assert_eq!(Some("sd"), complaint(old).as_deref());
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: whatever the host is called and whoever wrote the line, a header has the words that
 //! its RFC asks for, and none of them can be ended or added to by text from outside.
 
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use jiff::tz::TimeZone;
@@ -31,8 +32,10 @@ pub enum StructuredData {
     /// Nothing.
     #[default]
     None,
-    /// A number that counts messages, and the program with its version.
+    /// A number that counts messages, the program with its version, and that its times have a zone.
     Standard,
+    /// These, and what is most searched for in an element of one's own.
+    Fields,
 }
 
 /// Counters of messages begin again with 1 behind this (RFC 5424, section 7.3.1).
@@ -55,9 +58,13 @@ pub(super) struct HeaderSettings<'s> {
     pub(super) pid: u32,
     pub(super) version: &'s str,
     pub(super) data: StructuredData,
+    /// The name of one's own element.
+    pub(super) sd_id: Option<&'s str>,
     pub(super) bom: bool,
     /// Of times in RFC 3164.
     pub(super) zone: TimeZone,
+    /// An address of IPv6 may stand for the name of the host.
+    pub(super) ipv6_host: bool,
     /// The event brings its own tag, as `CEF:` and `LEEF:` do.
     pub(super) tagged: bool,
 }
@@ -72,9 +79,12 @@ pub(super) struct Header {
     program: String,
     /// Behind the number of the message, where messages are counted.
     origin: Option<String>,
+    /// The beginning of one's own element.
+    own: Option<String>,
     sequence: AtomicU32,
     bom: bool,
     zone: TimeZone,
+    ipv6_host: bool,
 }
 
 /// What a message is about.
@@ -100,20 +110,35 @@ impl Header {
             HeaderForm::None => String::new(),
         };
         let version = word(settings.version, 32).replace(['"', '\\', ']'], "");
-        let origin = format!("\"][origin software=\"gatewatch\" swVersion=\"{version}\"] ");
+        let origin = format!(
+            "\"][origin software=\"gatewatch\" swVersion=\"{version}\"]\
+                              [timeQuality tzKnown=\"1\"]"
+        );
         Self {
             form,
             facility,
             auth_facility: settings.auth_facility.unwrap_or(facility),
             program,
-            origin: (settings.data == StructuredData::Standard).then_some(origin),
+            origin: (settings.data != StructuredData::None).then_some(origin),
+            own: settings
+                .sd_id
+                .filter(|_| settings.data == StructuredData::Fields)
+                .map(|id| format!("[{id}")),
             sequence: AtomicU32::new(0),
             bom: settings.bom,
             zone: settings.zone.clone(),
+            ipv6_host: settings.ipv6_host,
         }
     }
 
-    pub(super) fn write(&self, subject: Subject<'_>, out: &mut Vec<u8>) {
+    /// `host` as a word of the header.
+    pub(super) fn host(&self, host: &str) -> String {
+        let is_ipv6 = || host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok();
+        if !self.ipv6_host && is_ipv6() { "-".to_owned() } else { word(host, 255) }
+    }
+
+    /// Writes all up to where parameters of one's own element may follow; [`Header::end`] must.
+    pub(super) fn begin(&self, subject: Subject<'_>, out: &mut Vec<u8>) {
         match self.form {
             HeaderForm::Rfc5424 => self.rfc5424(subject, out),
             HeaderForm::Rfc3164 => self.rfc3164(subject, out),
@@ -132,7 +157,7 @@ impl Header {
         out.extend_from_slice(self.program.as_bytes());
         out.extend_from_slice(subject.id.as_bytes());
         match &self.origin {
-            None => out.extend_from_slice(b" - "),
+            None => out.extend_from_slice(b" -"),
             Some(origin) => {
                 let last = self.sequence.load(Relaxed);
                 let next = if last == SEQUENCE_MAX { 1 } else { last + 1 };
@@ -140,8 +165,25 @@ impl Header {
                 out.extend_from_slice(b" [meta sequenceId=\"");
                 out.extend_from_slice(itoa::Buffer::new().format(next).as_bytes());
                 out.extend_from_slice(origin.as_bytes());
+                out.extend_from_slice(self.own.as_deref().unwrap_or_default().as_bytes());
             }
         }
+    }
+
+    /// There is an element of one's own, for which parameters are wanted.
+    pub(super) fn has_own(&self) -> bool {
+        self.form == HeaderForm::Rfc5424 && self.own.is_some()
+    }
+
+    /// Ends the header.
+    pub(super) fn end(&self, out: &mut Vec<u8>) {
+        if self.form != HeaderForm::Rfc5424 {
+            return;
+        }
+        if self.own.is_some() {
+            out.push(b']');
+        }
+        out.push(b' ');
         if self.bom {
             out.extend_from_slice("\u{feff}".as_bytes());
         }
@@ -193,8 +235,10 @@ mod tests {
             pid: 812,
             version: "0.1.0",
             data: StructuredData::None,
+            sd_id: None,
             bom: false,
             zone: TimeZone::fixed(jiff::tz::offset(-5)),
+            ipv6_host: true,
             tagged: false,
         }
     }
@@ -205,7 +249,9 @@ mod tests {
         let time = Timestamp::from_ms(1_793_588_801_007);
         let subject = Subject { severity: 4, time, host: "web1", id: "auth", auth };
         let mut out = Vec::new();
-        Header::new(settings).write(subject, &mut out);
+        let header = Header::new(settings);
+        header.begin(subject, &mut out);
+        header.end(&mut out);
         assert_eq!(expected, String::from_utf8(out).expect("UTF-8"));
     }
 
@@ -236,18 +282,41 @@ mod tests {
             &settings,
             true,
             "<164>1 2026-11-02T03:06:41.007Z web1 gatewatch 812 auth [meta sequenceId=\"1\"]\
-             [origin software=\"gatewatch\" swVersion=\"0.1.0\"] \u{feff}",
+             [origin software=\"gatewatch\" swVersion=\"0.1.0\"][timeQuality tzKnown=\"1\"] \u{feff}",
         );
+        let own =
+            HeaderSettings { data: StructuredData::Fields, sd_id: Some("x@1"), ..settings.clone() };
+        let text = {
+            let mut out = Vec::new();
+            let time = Timestamp::from_ms(0);
+            let subject = Subject { severity: 4, time, host: "web1", id: "auth", auth: true };
+            let header = Header::new(&own);
+            header.begin(subject, &mut out);
+            assert!(header.has_own());
+            out.extend_from_slice(b" src=\"192.0.2.7\"");
+            header.end(&mut out);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let end = "[timeQuality tzKnown=\"1\"][x@1 src=\"192.0.2.7\"] \u{feff}";
+        assert!(text.ends_with(end), "{text}");
         let header = Header::new(&settings);
         header.sequence.store(SEQUENCE_MAX - 1, Relaxed);
         for expected in ["\"2147483647\"", "\"1\""] {
             let time = Timestamp::from_ms(0);
             let subject = Subject { severity: 4, time, host: "web1", id: "auth", auth: true };
             let mut out = Vec::new();
-            header.write(subject, &mut out);
+            header.begin(subject, &mut out);
             let text = String::from_utf8(out).expect("UTF-8");
             assert!(text.contains(&format!("[meta sequenceId={expected}]")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_receiver_that_knows_no_ipv6_gets_no_such_host() {
+        let settings = HeaderSettings { ipv6_host: false, ..settings(HeaderForm::Rfc5424) };
+        let header = Header::new(&settings);
+        let found = ["2001:db8::7", "[2001:db8::7]", "192.0.2.7", "web1"].map(|h| header.host(h));
+        assert_eq!(["-", "-", "192.0.2.7", "web1"], found);
     }
 
     #[test]

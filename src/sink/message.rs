@@ -3,7 +3,7 @@
 //! Invariant: a message has neither a line feed nor a NUL and is never longer than the limit. An event that is too
 //! long gives up fields before it is encoded; what is encoded is never cut.
 
-use super::header::{Header, Subject, word};
+use super::header::{Header, Subject};
 use super::{Chosen, Rendered};
 use crate::engine::batch::Kind;
 use crate::engine::detect::Alert;
@@ -50,7 +50,7 @@ impl MessageWriter {
         out: &mut Rendered,
     ) -> usize {
         let origin = &chosen.batch().origin;
-        let host = word(&origin.host, 255);
+        let host = self.header.host(&origin.host);
         let encoder = self.encoder.open(origin);
         let mut message = std::mem::take(&mut self.scratch);
         let mut next = from;
@@ -83,18 +83,19 @@ impl MessageWriter {
     pub(super) fn render_alert(&mut self, alert: &Alert, host: &str, out: &mut Rendered) {
         let mut message = std::mem::take(&mut self.scratch);
         message.clear();
-        let (severity, time, host) = (alert.severity.syslog(), alert.at, &word(host, 255));
+        let (severity, time) = (alert.severity.syslog(), alert.at);
+        let host = &self.header.host(host);
         let subject = Subject { severity, time, host, id: "alert", auth: false };
-        self.header.write(subject, &mut message);
+        self.header.begin(subject, &mut message);
         let header = message.len();
         let mut shrink = Shrink::NONE;
-        self.encoder.render_alert(alert, shrink, &mut message);
+        self.finish_alert(alert, shrink, &mut message);
         while self.max < message.len()
             && let Some(next) = shrink.next()
         {
             shrink = next;
             message.truncate(header);
-            self.encoder.render_alert(alert, shrink, &mut message);
+            self.finish_alert(alert, shrink, &mut message);
         }
         if message.len() <= self.max {
             self.append(&message, out);
@@ -107,6 +108,15 @@ impl MessageWriter {
             out.rejections.push(DeadLetter { event_id, reason, body, ..DeadLetter::default() });
         }
         self.scratch = message;
+    }
+
+    /// Everything behind the beginning of the header.
+    fn finish_alert(&self, alert: &Alert, shrink: Shrink, message: &mut Vec<u8>) {
+        if self.header.has_own() {
+            self.encoder.alert_parameters(alert, shrink, message);
+        }
+        self.header.end(message);
+        self.encoder.render_alert(alert, shrink, message);
     }
 
     fn too_long(&self) -> String {
@@ -132,10 +142,14 @@ impl MessageWriter {
             Kind::ParseFailure => "parse_error",
         };
         let (severity, auth) = (level_of(row).syslog(), row.auth.is_some());
-        self.header.write(Subject { severity, time: row.time, host, id, auth }, message);
+        self.header.begin(Subject { severity, time: row.time, host, id, auth }, message);
         let header = message.len();
         let mut shrink = Shrink::NONE;
         loop {
+            if self.header.has_own() {
+                encoder.parameters(record, created, shrink, message);
+            }
+            self.header.end(message);
             encoder.render_shrunk(record, created, shrink, message);
             if message.len() <= self.max {
                 return Some(shrink);
@@ -187,6 +201,16 @@ mod tests {
     }
 
     fn rendered(batch: &EventBatch, encoding: Encoding, max: usize, framing: Mark) -> Rendered {
+        written(batch, encoding, max, framing, None)
+    }
+
+    fn written(
+        batch: &EventBatch,
+        encoding: Encoding,
+        max: usize,
+        framing: Mark,
+        sd_id: Option<&str>,
+    ) -> Rendered {
         let encoder = Encoder::new(encoding, &Agent::default(), false);
         let header = Header::new(&HeaderSettings {
             form: HeaderForm::Rfc5424,
@@ -195,9 +219,11 @@ mod tests {
             app_name: "gatewatch",
             pid: 812,
             version: "",
-            data: StructuredData::None,
+            data: sd_id.map_or(StructuredData::None, |_| StructuredData::Fields),
+            sd_id,
             bom: false,
             zone: jiff::tz::TimeZone::UTC,
+            ipv6_host: true,
             tagged: false,
         });
         let mut writer = MessageWriter::new(encoder, header, max, framing);
@@ -280,6 +306,35 @@ mod tests {
                 serde_json::from_slice(&out.bytes[json..]).expect("JSON");
             assert!(event["gatewatch"]["truncated"].is_array());
         }
+    }
+
+    #[test]
+    fn values_of_structured_data_cannot_end_it() {
+        let batch = fixture::batch(&["x"], |_, writer| {
+            writer.row.status = 401;
+            writer.set(Field::Scheme, b"https");
+            writer.set(Field::Method, b"GET");
+            writer.set(Field::Target, b"/a]b?x=\"y\"\\z\n");
+            writer.set(Field::Domain, b"a.b");
+            writer.set(Field::User, &[b'u'; 300]);
+        });
+        let out = written(&batch, Encoding::Ecs, 8000, Mark::LineFeed, Some("site@1"));
+        let text = String::from_utf8(out.bytes).expect("UTF-8");
+        let (_, own) = text.split_once("][site@1 ").expect("an element of one's own");
+        let (own, rest) = own.split_once("\"] {").expect("its end");
+        assert!(
+            own.contains(r#"/a\]b?x=\"y\"\\z "#) && own.contains(" httpStatus=\"401\""),
+            "{own}"
+        );
+        assert!(rest.starts_with("\"@timestamp\""), "{rest}");
+        // What is cut is cut there, too: the whole message stays below the limit.
+        let short = written(&batch, Encoding::Ecs, 1400, Mark::None, Some("site@1"));
+        assert!(short.bytes.len() <= 1400 && short.rejections.is_empty());
+        let values =
+            fixture::batch(&["x"], |_, writer| writer.set(Field::Method, b"]\"\\\0\x7f\xff"));
+        let out = written(&values, Encoding::Ecs, 8000, Mark::Nul, Some("site@1"));
+        let text = String::from_utf8(out.bytes).expect("UTF-8");
+        assert!(text.contains(r#" requestMethod="\]\"\\  \\xFF""#), "{text}");
     }
 
     #[test]

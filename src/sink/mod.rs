@@ -12,7 +12,7 @@
 //! | `task` | obeys them: store → events → bytes → receiver → cursor |
 //! | `select` | which events a sink gets, and without which fields |
 //! | `veil` | what it may tell about people |
-//! | `syslog`, `message`, `header` | syslog messages, and their way to a receiver |
+//! | `syslog`, `message`, `header`, `chunks` | syslog messages, and their way to a receiver |
 //! | `preset` | what well-known receivers want |
 //! | `connection`, `tls`, `unacked` | what a connection is, for all sinks that use the network |
 //! | `relp` | syslog with an answer to each message |
@@ -32,6 +32,7 @@
 //! letter.
 
 mod address;
+mod chunks;
 mod config;
 mod connection;
 mod delivery;
@@ -90,8 +91,8 @@ use self::select::Selection;
 use self::veil::Veil;
 use crate::engine::batch::{Event, EventBatch};
 use crate::engine::detect::Alert;
-use crate::engine::render::Agent;
 use crate::engine::render::event_id::EventId;
+use crate::engine::render::{Agent, Shrink};
 use crate::store::DeadLetter;
 use crate::units::Timestamp;
 
@@ -348,8 +349,8 @@ impl AnySink {
     async fn finish(&mut self) -> Result<Finished, SinkError> {
         match &mut self.kind {
             Kind::Syslog(sink) => {
-                let unproved = sink.finish().await?;
-                Ok(Finished { unproved, ..Finished::default() })
+                let (unproved, rejections) = sink.finish().await?;
+                Ok(Finished { unproved, rejections, ..Finished::default() })
             }
             Kind::File(sink) => Ok(Finished { mark: sink.finish().await?, ..Finished::default() }),
             Kind::Http(sink) => sink.finish().await,
@@ -380,8 +381,9 @@ impl AnySink {
         now: Timestamp,
     ) -> Result<Delivered, SinkError> {
         self.ready()?;
-        let rendered = self.preview(batch, batch.len(), now);
+        // A turn begins with nothing rendered.
         self.begin(None, now).await?;
+        let rendered = self.preview(batch, batch.len(), now);
         if !rendered.is_empty() {
             self.send(&rendered, now).await?;
         }
@@ -426,6 +428,29 @@ impl Default for Portion {
     fn default() -> Self {
         Self { bytes: 256 << 10, messages: usize::MAX, frames: 64 }
     }
+}
+
+/// No receiver's limit for one record is below this.
+const LARGE_BYTES: usize = 4096;
+
+/// A record of `length` bytes as `write` makes it with less and less of it, for a receiver that says
+/// it is too large; nothing for one of ordinary length.
+fn smaller(length: usize, write: impl Fn(Shrink, &mut Vec<u8>)) -> Vec<Vec<u8>> {
+    let mut forms: Vec<Vec<u8>> = Vec::new();
+    let mut last = length;
+    let mut shrink = Shrink::NONE;
+    while LARGE_BYTES < last
+        && let Some(next) = shrink.next()
+    {
+        shrink = next;
+        let mut form = Vec::new();
+        write(shrink, &mut form);
+        if form.len() < last {
+            last = form.len();
+            forms.push(form);
+        }
+    }
+    forms
 }
 
 /// How a turn ended.

@@ -556,3 +556,66 @@ fn what_the_next_receiver_has_not_read_goes_to_the_first_when_it_is_back() {
 
 #[path = "network_tests/relp.rs"]
 mod relp;
+
+#[test]
+fn the_files_of_tls_are_looked_at_before_anything_connects() {
+    let papers = Papers::new();
+    papers.sign("old", &["web1"], 2020);
+    papers.sign("other", &["web1"], 2040);
+    fs::write(papers.path("empty.pem"), "no PEM").expect("written");
+    let found = |ca: &str, cert: &str, key: &str| {
+        let [ca, cert, key] = [ca, cert, key].map(|name| papers.path(name).display().to_string());
+        let tls = format!("tls = {{ ca_file = {ca:?}, cert_file = {cert:?}, key_file = {key:?} }}");
+        let config = config("\"tls://siem.example.org:6514\"", &tls);
+        let checked = config.check_files(&OtelVariables::default(), NOW);
+        checked.map_err(|problem| problem.to_string())
+    };
+    assert_eq!(Ok(()), found("ca.pem", "client.pem", "client.key"));
+    assert_eq!(Ok(()), found("ca.pem", "other.pem", "other.key"));
+    for (ca, cert, key, expected) in [
+        ("none.pem", "client.pem", "client.key", "none.pem: No such file"),
+        ("empty.pem", "client.pem", "client.key", "empty.pem: there is none in it"),
+        ("ca.pem", "empty.pem", "client.key", "`tls.cert_file`"),
+        ("ca.pem", "client.pem", "empty.pem", "`tls.key_file`"),
+        ("ca.pem", "client.pem", "server.key", "does not belong to the certificate"),
+        ("ca.pem", "old.pem", "old.key", "old.pem expired at 2020-12-31T00:00:00Z; renew it"),
+    ] {
+        let problem = found(ca, cert, key).expect_err(expected);
+        assert!(problem.contains(expected), "{problem}");
+    }
+}
+
+/// Graylog's chunks, put together, are the message; what is short travels as it is.
+#[test]
+fn a_long_message_of_gelf_travels_in_chunks() {
+    let batch = fixture::batch(&["short", "long"], |line, writer| {
+        writer.set(Field::User, line);
+        if line == b"long" {
+            writer.set(Field::UserAgent, &[b'a'; 3000]);
+            writer.set(Field::Referrer, &[b'b'; 3000]);
+        }
+    });
+    run(async {
+        let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let address = format!("udp://{}", receiver.local_addr().expect("an address"));
+        let config = config(&format!("{address:?}"), "preset = \"graylog\"");
+        let mut sink = AnySink::new(&config, &SinkContext::default());
+        sink.deliver_once(&batch, NOW).await.expect("sent");
+        let mut buffer = [0; 2048];
+        let length = receiver.recv(&mut buffer).await.expect("a datagram");
+        let short: serde_json::Value = serde_json::from_slice(&buffer[..length]).expect("JSON");
+        assert_eq!("short", short["_user_name"]);
+        let mut whole = Vec::new();
+        loop {
+            let length = receiver.recv(&mut buffer).await.expect("a datagram");
+            assert_eq!([0x1e, 0x0f], buffer[..2]);
+            whole.extend_from_slice(&buffer[12..length]);
+            if buffer[10] + 1 == buffer[11] {
+                break;
+            }
+        }
+        let long: serde_json::Value = serde_json::from_slice(&whole).expect("JSON");
+        assert_eq!("long", long["_user_name"]);
+        assert!(2 * 1408 < whole.len(), "{} bytes", whole.len());
+    });
+}

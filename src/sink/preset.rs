@@ -43,6 +43,8 @@ pub(super) struct Shape {
     pub(super) facility: Facility,
     /// The longest message on a connection.
     pub(super) max_message: u64,
+    /// It understands a host that is called by an address of IPv6.
+    pub(super) ipv6_host: bool,
 }
 
 /// Longest message: a common receiver makes several of one beyond 8096 bytes.
@@ -55,6 +57,7 @@ const PLAIN: Shape = Shape {
     encoding: Encoding::Ecs,
     facility: Facility::Local0,
     max_message: MESSAGE_BYTES_MAX,
+    ipv6_host: true,
 };
 
 /// Each receiver that takes messages.
@@ -67,10 +70,17 @@ const SHAPES: &[(Preset, Shape)] = &[
         Shape { header: HeaderForm::Rfc3164, framing: Framing::Lf, max_message: 64_000, ..PLAIN },
     ),
     (Preset::Splunk, PLAIN),
-    // It cuts at 4096 bytes, and counts no octets, over TLS neither.
+    // It cuts at 4096 bytes, and counts no octets, over TLS neither. It finds the log source by the
+    // host of the header, or by the sender's address where that has none.
     (
         Preset::Qradar,
-        Shape { framing: Framing::Lf, encoding: Encoding::Leef, max_message: 4000, ..PLAIN },
+        Shape {
+            framing: Framing::Lf,
+            encoding: Encoding::Leef,
+            max_message: 4000,
+            ipv6_host: false,
+            ..PLAIN
+        },
     ),
     // Its filter against twice the same looks for `CEF` as the program, and rules that collect
     // syslog should not ask for this facility.
@@ -121,6 +131,7 @@ impl Shape {
             encoding: config.encoding.unwrap_or(shape.encoding),
             facility: config.facility.unwrap_or(shape.facility),
             max_message: config.max_message.map_or(shape.max_message, |size| size.0),
+            ipv6_host: shape.ipv6_host,
         }
     }
 
@@ -197,6 +208,7 @@ mod tests {
             encoding: Encoding::Cef,
             facility: Facility::Local7,
             max_message: 9000,
+            ipv6_host: false,
         };
         assert_eq!(expected, shape);
     }

@@ -5,8 +5,12 @@
 //! `WINDOW` of them unanswered. That is as far as its queue, which may be in its memory: a
 //! receiver whose queue is on a disk closes the last gap.
 //!
+//! An answer other than 200 may be about the message or about the receiver, whose disk may be full.
+//! Only a message that is refused twice while a later one is taken is at fault itself: it becomes a
+//! dead letter, for it would hold up all others for ever. In any other case the turn is sent again.
+//!
 //! Invariant: a part of the stream counts as delivered when each of its messages was answered with
-//! 200. What was not is sent again over the next connection.
+//! 200 or is a dead letter. What was not is sent again over the next connection.
 
 mod response;
 
@@ -19,6 +23,10 @@ use super::connection::{Connection, Heard};
 use super::tls::TlsClient;
 use super::{Rendered, SinkError};
 use crate::escape;
+use crate::store::DeadLetter;
+
+/// Refused messages of a turn that are kept; more say something about the receiver.
+const REFUSED_MAX: usize = 128;
 
 /// Messages without an answer at a time.
 const WINDOW: usize = 128;
@@ -40,9 +48,31 @@ pub(super) struct Relp {
     responses: Responses,
     /// The number of the message that was sent last.
     last: u32,
-    /// Numbers without an answer, in the order of sending.
-    waiting: VecDeque<u32>,
+    /// What has no answer, in the order of sending.
+    waiting: VecDeque<Sent>,
+    /// Messages of this turn that were refused.
+    refused: Vec<Refusal>,
+    /// Messages of this turn, and the newest of them that was taken.
+    messages: u64,
+    newest_taken: u64,
     scratch: Vec<u8>,
+}
+
+/// A command on its way.
+#[derive(Debug)]
+struct Sent {
+    number: u32,
+    /// The message and its place in the turn; other commands have none.
+    message: Option<(u64, Vec<u8>)>,
+}
+
+/// A message that was not taken.
+#[derive(Debug)]
+struct Refusal {
+    place: u64,
+    message: Vec<u8>,
+    /// What was said, made safe to print.
+    answer: String,
 }
 
 impl Relp {
@@ -55,9 +85,12 @@ impl Relp {
             responses: Responses::default(),
             last: 0,
             waiting: VecDeque::new(),
+            refused: Vec::new(),
+            messages: 0,
+            newest_taken: 0,
             scratch: Vec::new(),
         };
-        session.add("open", b"relp_version=0\nrelp_software=gatewatch\ncommands=syslog");
+        session.add("open", b"relp_version=0\nrelp_software=gatewatch\ncommands=syslog", None);
         session.flush().await?;
         let offer = session.answer().await?;
         if !offer.offers("syslog") {
@@ -73,17 +106,55 @@ impl Relp {
                 self.flush().await?;
                 self.answer().await?;
             }
-            self.add("syslog", message);
+            self.messages += 1;
+            self.add("syslog", message, Some(self.messages));
         }
         self.flush().await
     }
 
-    /// Waits until every message has its answer.
-    pub(super) async fn finish(&mut self) -> Result<(), SinkError> {
+    /// Waits until every message has its answer; those that are refused for good.
+    pub(super) async fn finish(&mut self) -> Result<Vec<DeadLetter>, SinkError> {
+        self.answers().await?;
+        let mut letters = Vec::new();
+        if !self.refused.is_empty() {
+            self.blame_messages()?;
+            for refusal in std::mem::take(&mut self.refused) {
+                self.add("syslog", &refusal.message, Some(refusal.place));
+            }
+            self.flush().await?;
+            self.answers().await?;
+            letters.extend(std::mem::take(&mut self.refused).into_iter().map(|refusal| {
+                DeadLetter {
+                    reason: refusal.answer,
+                    body: refusal.message,
+                    // The message names its event.
+                    ..DeadLetter::default()
+                }
+            }));
+        }
+        (self.messages, self.newest_taken) = (0, 0);
+        Ok(letters)
+    }
+
+    async fn answers(&mut self) -> Result<(), SinkError> {
         while !self.waiting.is_empty() {
             self.answer().await?;
         }
         Ok(())
+    }
+
+    /// An error, unless a later message was taken than each of those that were refused.
+    fn blame_messages(&self) -> Result<(), SinkError> {
+        let last = self.refused.iter().max_by_key(|refusal| refusal.place);
+        match last {
+            Some(last) if self.newest_taken < last.place => Err(self.refusal(&last.answer)),
+            _ => Ok(()),
+        }
+    }
+
+    fn refusal(&self, answer: &str) -> SinkError {
+        let (address, answer) = (self.address.clone(), answer.to_owned());
+        SinkError::Refused { address, answer, hint: "", pause: None }
     }
 
     /// The receiver has ended the session, or the connection, while there was nothing to answer.
@@ -104,9 +175,11 @@ impl Relp {
         }
     }
 
-    fn add(&mut self, command: &str, data: &[u8]) {
+    /// Sends a command; `place` is that of a message in the turn.
+    fn add(&mut self, command: &str, data: &[u8], place: Option<u64>) {
         self.last = if self.last == NUMBER_MAX { 1 } else { self.last + 1 };
-        self.waiting.push_back(self.last);
+        let message = place.map(|place| (place, data.to_vec()));
+        self.waiting.push_back(Sent { number: self.last, message });
         append(self.last, command, data, &mut self.scratch);
     }
 
@@ -142,17 +215,21 @@ impl Relp {
 
     /// Strikes an answered number off.
     fn settle(&mut self, response: &Response) -> Result<(), SinkError> {
-        let Some(at) = self.waiting.iter().position(|number| *number == response.number) else {
+        let Some(at) = self.waiting.iter().position(|sent| sent.number == response.number) else {
             return Err(self.protocol("it answers what nobody asked"));
         };
         let (code, text) =
             response.verdict().ok_or_else(|| self.protocol("an answer has no code"))?;
-        if code != TAKEN {
-            let answer = escape::cut(&escape::visible(&text), SHOWN_MAX);
-            let address = self.address.clone();
-            return Err(SinkError::Refused { address, answer, hint: "", pause: None });
+        let message = self.waiting.remove(at).and_then(|sent| sent.message);
+        match message {
+            Some((place, _)) if code == TAKEN => self.newest_taken = self.newest_taken.max(place),
+            None if code == TAKEN => (),
+            Some((place, message)) if self.refused.len() < REFUSED_MAX => {
+                let answer = escape::cut(&escape::visible(&text), SHOWN_MAX);
+                self.refused.push(Refusal { place, message, answer });
+            }
+            _ => return Err(self.refusal(&escape::cut(&escape::visible(&text), SHOWN_MAX))),
         }
-        self.waiting.remove(at);
         Ok(())
     }
 
@@ -165,7 +242,7 @@ impl Drop for Relp {
     fn drop(&mut self) {
         // Nobody waits for an answer: everything was answered, or is sent again anyway.
         self.scratch.clear();
-        self.add("close", b"");
+        self.add("close", b"", None);
         self.connection.say_last(&self.scratch);
     }
 }

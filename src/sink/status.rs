@@ -19,6 +19,7 @@ pub struct SinkStatus {
     alerts: AtomicU64,
     sampled: AtomicU64,
     filtered: AtomicU64,
+    forgotten: AtomicU64,
     waiting_events: AtomicU64,
     waiting_bytes: AtomicU64,
     waiting_since: AtomicU64,
@@ -53,6 +54,8 @@ pub struct SinkReport {
     pub shrunk: u64,
     /// Events that the sink did not want.
     pub filtered: u64,
+    /// Tokens that can no longer be revealed.
+    pub forgotten: u64,
     /// Events that others of their sort stand for.
     pub sampled: u64,
     /// Transitions of alerts the receiver took since the start.
@@ -82,6 +85,7 @@ impl SinkStatus {
             alerts: AtomicU64::default(),
             sampled: AtomicU64::default(),
             filtered: AtomicU64::default(),
+            forgotten: AtomicU64::default(),
             waiting_events: AtomicU64::default(),
             waiting_bytes: AtomicU64::default(),
             waiting_since: AtomicU64::default(),
@@ -103,6 +107,7 @@ impl SinkStatus {
             alerts: self.alerts.load(Relaxed),
             sampled: self.sampled.load(Relaxed),
             filtered: self.filtered.load(Relaxed),
+            forgotten: self.forgotten.load(Relaxed),
             waiting_events: self.waiting_events.load(Relaxed),
             waiting_bytes: self.waiting_bytes.load(Relaxed),
             waiting: if since == Timestamp(0) { Period(0) } else { now.since(since) },
@@ -116,6 +121,11 @@ impl SinkStatus {
         self.note_done(counts);
         self.last_success.store(now.0, Relaxed);
         self.lock().take().is_some()
+    }
+
+    /// So many tokens can no longer be revealed.
+    pub(super) fn note_forgotten(&self, tokens: u64) {
+        self.forgotten.fetch_add(tokens, Relaxed);
     }
 
     /// A frame is done with, whether or not a receiver saw it.

@@ -38,9 +38,10 @@ use tokio::net::{UdpSocket, UnixDatagram, lookup_host};
 use tokio::time::timeout;
 
 use super::address::{Address, Target, Transport};
+use super::chunks;
 use super::config::{SinkCommon, SyslogConfig};
 use super::connection::{CONNECT_LIMIT, Connection, WRITE_LIMIT, network};
-use super::header::{Header, HeaderSettings};
+use super::header::{Header, HeaderForm, HeaderSettings};
 use super::message::MessageWriter;
 use super::preset::Shape;
 use super::relp::Relp;
@@ -48,6 +49,7 @@ use super::tls::TlsClient;
 use super::{Chosen, Milestone, Rendered, SinkContext, SinkError};
 use crate::engine::detect::Alert;
 use crate::engine::render::{Encoder, Encoding};
+use crate::store::DeadLetter;
 use crate::units::{Period, Timestamp};
 
 /// Longest datagram: receivers should take 2048 bytes (RFC 5426, section 3.2).
@@ -76,6 +78,8 @@ pub struct SyslogSink {
     tls: TlsClient,
     messages: MessageWriter,
     link: Link,
+    /// Messages of GELF that are too long for a datagram travel in several.
+    chunked: bool,
     /// Something of the present turn was sent over the present connection.
     within_turn: bool,
     /// Where the present turn began.
@@ -98,7 +102,10 @@ impl SyslogSink {
     pub fn new(config: &SyslogConfig, common: &SinkCommon, context: &SinkContext) -> Self {
         let transport = config.address.transport();
         let shape = Shape::of(config);
+        let bare_gelf = shape.encoding == Encoding::Gelf && shape.header == HeaderForm::None;
+        let chunked = transport == Transport::Udp && bare_gelf;
         let ceiling = match transport {
+            Transport::Udp if chunked => chunks::MESSAGE_BYTES_MAX as u64,
             Transport::Udp if config.max_message.is_none() => UDP_MESSAGE_BYTES_MAX,
             Transport::Udp | Transport::UnixDatagram => DATAGRAM_BYTES_MAX,
             _ => u64::MAX,
@@ -111,8 +118,10 @@ impl SyslogSink {
             pid: context.pid,
             version: &context.agent.version,
             data: config.sd,
+            sd_id: config.sd_id.as_deref(),
             bom: config.bom,
             zone: TimeZone::system(),
+            ipv6_host: shape.ipv6_host,
             tagged: matches!(shape.encoding, Encoding::Cef | Encoding::Leef),
         });
         let encoder = Encoder::new(shape.encoding, &context.agent, common.keep_original)
@@ -126,6 +135,7 @@ impl SyslogSink {
             tls: TlsClient::new(&config.tls, common.name.as_deref().unwrap_or(&name)),
             messages: MessageWriter::new(encoder, header, max, shape.mark(transport)),
             link: Link::Down,
+            chunked,
             within_turn: false,
             turn: Milestone::default(),
             sent_at: Timestamp(0),
@@ -172,17 +182,19 @@ impl SyslogSink {
     }
 
     /// Waits until all of the turn is as safe as the transport can tell. The answer is the place
-    /// behind which the receiver may not have read everything.
-    pub(super) async fn finish(&mut self) -> Result<Option<Milestone>, SinkError> {
+    /// behind which the receiver may not have read everything, and what it refused for good.
+    pub(super) async fn finish(
+        &mut self,
+    ) -> Result<(Option<Milestone>, Vec<DeadLetter>), SinkError> {
         let finished = match &mut self.link {
-            Link::Stream(connection) => connection.acknowledged().await,
+            Link::Stream(connection) => connection.acknowledged().await.map(|()| Vec::new()),
             Link::Relp(session) => session.finish().await,
-            Link::Down | Link::Udp(_) | Link::Unix(_) => Ok(()),
+            Link::Down | Link::Udp(_) | Link::Unix(_) => Ok(Vec::new()),
         };
         if finished.is_err() {
             self.give_up(self.sent_at);
         }
-        finished.map(|()| self.kept.since())
+        finished.map(|rejections| (self.kept.since(), rejections))
     }
 
     /// Ends the connection; true when the receiver has read everything.
@@ -211,7 +223,16 @@ impl SyslogSink {
             Link::Relp(session) => session.send(rendered).await?,
             Link::Udp(socket) => {
                 for message in rendered.messages() {
-                    in_time(address, socket.send(message)).await?;
+                    match chunks::chunks(message).filter(|_| self.chunked) {
+                        None => {
+                            in_time(address, socket.send(message)).await?;
+                        }
+                        Some(chunks) => {
+                            for chunk in chunks {
+                                in_time(address, socket.send(&chunk)).await?;
+                            }
+                        }
+                    }
                 }
             }
             Link::Unix(socket) => {

@@ -394,6 +394,7 @@ impl Courier {
         let forgotten = self.task.reader.save_tokens(&tokens, max, self.task.clock.now())?;
         veil.stored();
         if 0 < forgotten {
+            self.task.status.note_forgotten(forgotten);
             let sink = self.task.sink.name();
             tracing::warn!(
                 sink,

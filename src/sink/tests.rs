@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use super::fixture::{self, Bench, NOW};
 use super::*;
+use crate::engine::batch::Field;
 use crate::engine::detect::{AlertState, RuleInfo, Severity};
 use crate::store::Commit;
 use crate::units::Period;
@@ -282,7 +283,7 @@ fn a_receiver_that_resets_the_connection_gets_everything_at_least_once() {
 #[test]
 fn a_connection_that_was_closed_in_order_is_replaced_without_an_error() {
     let batch = fixture::batch(&["one"], |line, writer| {
-        writer.set(crate::engine::batch::Field::User, line);
+        writer.set(Field::User, line);
     });
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");

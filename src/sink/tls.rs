@@ -33,7 +33,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::units::Period;
+use crate::units::{Period, Timestamp};
 
 /// With TLS 1.3 the receiver judges our certificate when the handshake is over for us: this long is
 /// waited for a sign that it did.
@@ -260,6 +260,64 @@ impl TlsClient {
 fn stamp(file: Option<&Path>) -> Option<(SystemTime, u64)> {
     let metadata = fs::metadata(file?).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+impl TlsConfig {
+    /// Reads the files as a connection would, and says what is wrong with them.
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), TlsError> {
+        build(self)?;
+        let Some(file) = &self.cert_file else { return Ok(()) };
+        let own = certificates(file, CERT_FIX)?;
+        let now = i64::try_from(now.ms() / 1000).unwrap_or(i64::MAX);
+        let expired = own.first().and_then(expiry).filter(|end| end.as_second() < now);
+        match expired {
+            Some(end) => {
+                let reason = format!("the certificate in {} expired at {end}", file.display());
+                Err(TlsError::new(reason, "renew it"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// When a certificate ends (RFC 5280, section 4.1): the second time of its fifth or sixth member,
+/// behind version, serial number, algorithm and issuer. `None` if it is not to be read so.
+fn expiry(certificate: &CertificateDer<'_>) -> Option<jiff::Timestamp> {
+    let (_, whole, _) = member(certificate)?;
+    let (_, mut body, _) = member(whole)?;
+    if member(body)?.0 == 0xa0 {
+        body = member(body)?.2;
+    }
+    for _ in 0..3 {
+        body = member(body)?.2;
+    }
+    let (_, validity, _) = member(body)?;
+    let (kind, end, _) = member(member(validity)?.2)?;
+    let text = std::str::from_utf8(end).ok()?;
+    let text = match kind {
+        // Two digits of the year mean 1950 to 2049.
+        0x17 if text < "50" => format!("20{text}"),
+        0x17 => format!("19{text}"),
+        _ => text.to_owned(),
+    };
+    let time = jiff::civil::DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
+
+/// The first member of `bytes` in DER: its tag, what is in it, and what stands behind it.
+fn member(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&short, rest) = rest.split_first()?;
+    let (length, rest) = match short {
+        0..=0x7f => (usize::from(short), rest),
+        0x81..=0x84 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(short - 0x80))?;
+            (digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    let (inner, rest) = rest.split_at_checked(length)?;
+    Some((tag, inner, rest))
 }
 
 const CA_FIX: &str = "write the authority's certificate as PEM into `tls.ca_file`, and let the user \

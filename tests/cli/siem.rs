@@ -215,3 +215,15 @@ fn what_strangers_wrote_is_harmless_in_every_json_output() {
         assert!(!text.contains(['\u{202e}', '\u{9b}']), "{text:?}");
     }
 }
+
+#[test]
+fn the_standard_variable_switches_a_sink_of_the_variables_off() {
+    let place = Place::new(&format!("{STDIN}[[sink]]\ntype = \"otlp\"\nname = \"collector\"\n"));
+    let off = ("OTEL_SDK_DISABLED", "true");
+    let run = place.call(&["run", "--once"]).env(off.0, off.1).input(ordinary_log()).run();
+    assert_eq!(0, run.code, "nothing waits: {}", run.err);
+    let told = run.err.matches("OTEL_SDK_DISABLED=true switches the sink collector off").count();
+    assert_eq!(1, told, "{}", run.err);
+    let verify = place.call(&["siem", "verify", "--sink", "collector"]).env(off.0, off.1).run();
+    assert_eq!((0, "sink collector: off by OTEL_SDK_DISABLED=true\n"), (verify.code, &*verify.out));
+}

@@ -218,8 +218,8 @@ impl Gate {
                 Self { statuses: (0, 0), ..Self::OPEN }
             }
             Predicate::Text(Subject::Text(Field::Method), TextTest::Equals, values, _) => {
-                let is_plain = |value: &Box<[u8]>| is_plain_method(&value.to_ascii_uppercase());
-                Self { odd_method: !values.iter().any(is_plain), ..Self::OPEN }
+                let is_plain = |value: &[u8]| is_plain_method(&value.to_ascii_uppercase());
+                Self { odd_method: !values.iter().any(|value| is_plain(value)), ..Self::OPEN }
             }
             Predicate::Not(inner) => match &**inner {
                 Predicate::Text(Subject::Text(Field::Method), TextTest::Equals, values, false) => {

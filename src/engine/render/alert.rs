@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::event_id::EventId;
 use super::limits::ALL_ELSE;
@@ -68,6 +68,7 @@ const GROUP_SEPARATOR: &str = "\u{1f}";
 struct Document<'a> {
     #[serde(rename = "@timestamp")]
     timestamp: String,
+    ecs: Ecs,
     message: &'a str,
     event: Event<'a>,
     rule: Rule<'a>,
@@ -79,7 +80,14 @@ struct Document<'a> {
     user: Option<User<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<Url<'a>>,
+    #[serde(skip_serializing_if = "Related::is_empty")]
+    related: Related<'a>,
     gatewatch: Gatewatch<'a>,
+}
+
+#[derive(Serialize)]
+struct Ecs {
+    version: &'static str,
 }
 
 #[derive(Serialize)]
@@ -119,20 +127,55 @@ struct Technique<'a> {
 
 #[derive(Serialize)]
 struct Source<'a> {
-    ip: &'a [IpAddr],
+    ip: Values<'a, IpAddr>,
 }
 
 #[derive(Serialize)]
 struct User<'a> {
-    name: &'a [String],
+    name: Values<'a, String>,
 }
 
 #[derive(Serialize)]
 struct Url<'a> {
+    #[serde(skip_serializing_if = "Values::is_empty")]
+    domain: Values<'a, String>,
+    #[serde(skip_serializing_if = "Values::is_empty")]
+    path: Values<'a, String>,
+}
+
+/// Of fields that have one value in an event, an alert may know several: then they are a list.
+struct Values<'a, T>(&'a [T]);
+
+impl<T> Values<'_, T> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Serialize> Serialize for Values<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            [value] => value.serialize(serializer),
+            values => values.serialize(serializer),
+        }
+    }
+}
+
+/// All of each kind, always as lists.
+#[derive(Serialize)]
+struct Related<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    domain: &'a [String],
+    ip: &'a [IpAddr],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    path: &'a [String],
+    user: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    hosts: &'a [String],
+}
+
+impl Related<'_> {
+    fn is_empty(&self) -> bool {
+        self.ip.is_empty() && self.user.is_empty() && self.hosts.is_empty()
+    }
 }
 
 #[derive(Serialize)]
@@ -180,6 +223,7 @@ fn document<'a>(alert: &'a Alert, truncated: &'a [&'static str]) -> Document<'a>
     let (first, last) = (alert.first_event.rfc3339(), alert.last_event.rfc3339());
     Document {
         timestamp: alert.at.rfc3339(),
+        ecs: Ecs { version: "8.11.0" },
         message: &alert.summary,
         event: Event {
             kind: "alert",
@@ -205,10 +249,11 @@ fn document<'a>(alert: &'a Alert, truncated: &'a [&'static str]) -> Document<'a>
             framework: "MITRE ATT&CK",
             technique: Technique { id: &alert.rule.attack },
         }),
-        source: (!alert.addresses.is_empty()).then_some(Source { ip: &alert.addresses }),
-        user: (!alert.users.is_empty()).then_some(User { name: &alert.users }),
+        source: (!alert.addresses.is_empty()).then_some(Source { ip: Values(&alert.addresses) }),
+        user: (!alert.users.is_empty()).then_some(User { name: Values(&alert.users) }),
         url: (!alert.sites.is_empty() || !alert.paths.is_empty())
-            .then_some(Url { domain: &alert.sites, path: &alert.paths }),
+            .then_some(Url { domain: Values(&alert.sites), path: Values(&alert.paths) }),
+        related: Related { ip: &alert.addresses, user: &alert.users, hosts: &alert.sites },
         gatewatch: Gatewatch { alert: details(alert, first, last), truncated },
     }
 }
@@ -339,7 +384,7 @@ mod tests {
     #[test]
     fn an_alert_is_one_line_with_the_keys_in_their_order() {
         let expected = concat!(
-            r#"{"@timestamp":"2026-11-20T07:46:41.000Z","#,
+            r#"{"@timestamp":"2026-11-20T07:46:41.000Z","ecs":{"version":"8.11.0"},"#,
             r#""message":"14 users failed\nfrom \"203.0.113.7\"","#,
             r#""event":{"kind":"alert","category":["authentication"],"type":["info"],"#,
             r#""module":"gatewatch","dataset":"gatewatch.alert","action":"alert_firing","#,
@@ -348,8 +393,9 @@ mod tests {
             r#""rule":{"id":"auth.spray.client","name":"Password spraying from one client","#,
             r#""category":"authentication","version":"1"},"#,
             r#""threat":{"framework":"MITRE ATT&CK","technique":{"id":["T1110.003"]}},"#,
-            r#""source":{"ip":["203.0.113.7"]},"user":{"name":["j.doe"]},"#,
-            r#""url":{"domain":["a"]},"#,
+            r#""source":{"ip":"203.0.113.7"},"user":{"name":"j.doe"},"#,
+            r#""url":{"domain":"a"},"#,
+            r#""related":{"ip":["203.0.113.7"],"user":["j.doe"],"hosts":["a"]},"#,
             r#""gatewatch":{"alert":{"id":"7a2f4c1d00000000000000000000beef","state":"firing","#,
             r#""severity":"high","group_key":"203.0.113.7\u001fa","#,
             r#""group":{"client.net":"203.0.113.7","site":"a"},"count":41,"distinct":14,"#,

@@ -90,9 +90,13 @@ impl<'o> Json<'o> {
         self.out.extend_from_slice(b"\",");
     }
 
-    /// A member that is a whole number.
+    /// A member that is a whole number. What is above 63 bits was no measurement, and receivers refuse
+    /// the whole event for it, so it is left out.
     #[inline]
     pub(super) fn number(&mut self, key: &str, value: u64) {
+        if value > i64::MAX.cast_unsigned() {
+            return;
+        }
         self.raw(key);
         self.raw(itoa::Buffer::new().format(value));
         self.out.push(b',');

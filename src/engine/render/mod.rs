@@ -27,6 +27,7 @@ mod of_alert;
 mod of_event;
 pub mod otel;
 pub mod otlp;
+mod sd;
 mod text;
 mod view;
 
@@ -319,6 +320,11 @@ impl Encoder {
         (self.entry().scheme.alert)(&view, out);
     }
 
+    /// Appends `alert` as parameters of structured data, whatever the encoding.
+    pub fn alert_parameters(&self, alert: &Alert, shrink: Shrink, out: &mut Vec<u8>) {
+        sd::write(&AlertView { encoder: self, alert, limits: shrink.limits() }, out);
+    }
+
     /// Hands `alert` to `visitor` as a log record of OpenTelemetry, whatever the encoding.
     pub fn visit_alert_otel(&self, alert: &Alert, shrink: Shrink, visitor: &mut dyn OtelVisitor) {
         otel::visit(&AlertView { encoder: self, alert, limits: shrink.limits() }, visitor);
@@ -380,6 +386,17 @@ impl OriginEncoder<'_> {
         out: &mut Vec<u8>,
     ) {
         (self.scheme.event)(&self.view(record, created, shrink), out);
+    }
+
+    /// Appends `record` as parameters of structured data, whatever the encoding.
+    pub fn parameters(
+        &self,
+        record: &Record<'_>,
+        created: Timestamp,
+        shrink: Shrink,
+        out: &mut Vec<u8>,
+    ) {
+        sd::write(&self.view(record, created, shrink), out);
     }
 
     /// Hands `record` to `visitor` as a log record of OpenTelemetry, whatever the encoding.

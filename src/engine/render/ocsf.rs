@@ -109,7 +109,7 @@ impl Scribe<'_, '_> {
         self.connection();
         self.traffic();
         self.tls();
-        self.rest();
+        self.rest("src_endpoint.ip");
         self.json.close(start, b'}');
         self.json.out.pop();
     }
@@ -147,7 +147,7 @@ impl Scribe<'_, '_> {
         if id == 7 {
             self.json.raw(r#""account_switch_type_id":1,"account_switch_type":"Substitute User","#);
         }
-        self.rest();
+        self.rest("src_endpoint.ip");
         self.json.close(start, b'}');
         self.json.out.pop();
     }
@@ -166,7 +166,7 @@ impl Scribe<'_, '_> {
         self.put(key!("status_detail"), Fact::Error);
         self.put(key!("status_code"), Fact::Code);
         self.device();
-        self.rest();
+        self.rest(UNMAPPED_CLIENT);
         self.json.close(start, b'}');
         self.json.out.pop();
     }
@@ -300,10 +300,10 @@ impl Scribe<'_, '_> {
         let whole = self.view.fields.value(Field::ResponseBytes).and_then(parse_u64);
         if !self.view.limits.minimal {
             if let Some(bytes) = whole {
-                self.json.number(key!("length"), bytes);
+                number(&mut self.json, key!("length"), bytes);
             }
             if let Some(bytes) = self.view.row.bytes.filter(|bytes| whole != Some(*bytes)) {
-                self.json.number(key!("body_length"), bytes);
+                number(&mut self.json, key!("body_length"), bytes);
             }
         }
         self.put(key!("latency"), Fact::Duration);
@@ -405,31 +405,36 @@ impl Scribe<'_, '_> {
         self.json.word(key!("auth_protocol"), name);
     }
 
-    /// The addresses and names to search for, the raw line, and what the schema has no place for.
-    fn rest(&mut self) {
-        self.observables();
+    /// The addresses to search for, the raw line, and what the schema has no place for.
+    fn rest(&mut self, client: &str) {
+        self.observables(client);
         let max = self.view.original_max();
         if max == 0 && self.view.get(Fact::Original).is_some() {
             self.json.note_cut("event.original");
         } else if let Some(Value::Text(line)) = self.view.get(Fact::Original) {
             self.json.text(key!("raw_data"), "event.original", &line, max);
         }
-        self.unmapped();
+        self.unmapped(client == UNMAPPED_CLIENT);
     }
 
-    fn observables(&mut self) {
+    /// `client` is the path of the member that holds the client's address.
+    fn observables(&mut self, client: &str) {
         let list = self.json.open(r#""observables":["#);
         if self.view.row.client.is_some() {
-            self.json.raw(r#"{"name":"src_endpoint.ip","type_id":2,"type":"IP Address","#);
+            let item = self.json.open("{");
+            self.json.word(key!("name"), client);
+            self.json.raw(r#""type_id":2,"type":"IP Address","#);
             self.put(key!("value"), Fact::ClientIp);
-            self.json.out.pop();
-            self.json.raw("},");
+            self.json.close(item, b'}');
         }
         self.json.close(list, b']');
     }
 
-    fn unmapped(&mut self) {
+    fn unmapped(&mut self, with_client: bool) {
         let unmapped = self.json.open(r#""unmapped":{"#);
+        if with_client {
+            self.put(key!("source_ip"), Fact::ClientIp);
+        }
         self.put(key!("gatewatch_action"), Fact::Action);
         if self.view.row.kind == Kind::Access && !self.has_source() {
             self.put(key!("user"), Fact::User);
@@ -469,14 +474,28 @@ impl Scribe<'_, '_> {
     }
 }
 
+/// Where the client's address stands in the class that has no endpoints.
+const UNMAPPED_CLIENT: &str = "unmapped.source_ip";
+
+/// The members that the schema gives 64 bits; every other number has 32.
+const LONGS: &[&str] =
+    &[key!("duration"), key!("bytes_in"), key!("bytes_out"), key!("process_pid")];
+
+/// A member that is a number, unless its type cannot hold it.
+fn number(json: &mut Json<'_>, key: &str, number: u64) {
+    if number <= i32::MAX.unsigned_abs().into() || LONGS.contains(&key) {
+        json.number(key, number);
+    }
+}
+
 /// A member; times and lengths of time in milliseconds.
 fn write(json: &mut Json<'_>, key: &str, fact: Fact, value: &Value<'_>, max: usize) {
     match value {
         Value::Text(text) => json.text(key, fact.name(), text, max),
         Value::Word(word) => json.word(key, word),
-        Value::Number(number) => json.number(key, *number),
+        Value::Number(value) => number(json, key, *value),
         Value::Time(time) => json.number(key, time.ms()),
-        Value::Nanos(nanos) => json.number(key, nanos / 1_000_000),
+        Value::Nanos(nanos) => number(json, key, nanos / 1_000_000),
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) origin: Arc<Whence>,
     /// Where its record lies.
     pub(super) bytes: Range<usize>,
+    /// The same with less and less of it, for a receiver that finds it too large; of large ones only.
+    pub(super) smaller: Vec<Vec<u8>>,
 }
 
 /// What the records of an origin share.
@@ -46,17 +48,27 @@ pub(super) struct Part<'b> {
     rows: Vec<usize>,
     /// How often they were put off.
     pub(super) tries: u32,
+    /// How often one that is alone was made smaller.
+    pub(super) step: usize,
 }
 
 impl<'b> Part<'b> {
     /// All of a portion.
     pub(super) fn all(batch: &'b Batch) -> Self {
-        Self { batch, rows: (0..batch.entries.len()).collect(), tries: 0 }
+        Self { batch, rows: (0..batch.entries.len()).collect(), tries: 0, step: 0 }
     }
 
     /// Those of its records that `rows` names by their number in this part.
     pub(super) fn only(&self, rows: impl Iterator<Item = usize>, tries: u32) -> Self {
-        Self { batch: self.batch, rows: rows.map(|row| self.rows[row]).collect(), tries }
+        Self { rows: rows.map(|row| self.rows[row]).collect(), tries, ..*self }
+    }
+
+    /// A record that is alone with less of it; `None` if there is no less.
+    pub(super) fn smaller(&self) -> Option<Self> {
+        let [row] = *self.rows else { return None };
+        let step = self.step + 1;
+        let rows = vec![row];
+        (step <= self.batch.entries[row].smaller.len()).then_some(Self { rows, step, ..*self })
     }
 
     /// The first records, so many, and the others.
@@ -72,10 +84,11 @@ impl<'b> Part<'b> {
 
     /// Each with its record.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'b Entry, &'b [u8])> {
-        let batch = self.batch;
+        let (batch, step) = (self.batch, self.step);
         self.rows.iter().map(move |row| {
             let entry = &batch.entries[*row];
-            (entry, &batch.bytes[entry.bytes.clone()])
+            let smaller = step.checked_sub(1).and_then(|at| entry.smaller.get(at));
+            (entry, smaller.map_or_else(|| &batch.bytes[entry.bytes.clone()], Vec::as_slice))
         })
     }
 

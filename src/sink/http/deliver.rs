@@ -4,7 +4,7 @@
 //!
 //! | answer | reaction |
 //! |---|---|
-//! | too large | halves, down to single records; one that is too large alone is a dead letter |
+//! | too large | halves, down to single records, and those with less of them; then a dead letter |
 //! | 408, 425, 429, 5xx | the rest of the turn is sent again, after what `Retry-After` says |
 //! | 401, 403, 404, other 4xx, 3xx | `on_client_error`: hold and try each minute, or dead letters |
 //! | some records refused | dead letters with the receiver's own words |
@@ -141,7 +141,10 @@ impl Line {
                     outcome.take(&part);
                 }
                 Verdict::Each(fates) => waiting.extend(self.sort(&part, &answer, fates, outcome)?),
-                Verdict::Halve if part.len() == 1 => outcome.refuse(&part, &answer.words()),
+                Verdict::Halve if part.len() == 1 => match part.smaller() {
+                    Some(smaller) => waiting.push(smaller),
+                    None => outcome.refuse(&part, &answer.words()),
+                },
                 Verdict::Halve => {
                     let half = part.len() / 2;
                     let (first, second) = part.split(half);

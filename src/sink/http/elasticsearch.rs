@@ -260,6 +260,7 @@ mod tests {
             level: "info",
             origin: std::sync::Arc::default(),
             bytes: 0..0,
+            smaller: Vec::new(),
         }
     }
 

@@ -79,12 +79,15 @@ impl Api for Json {
     }
 }
 
-/// Belongs to these records in this order.
+/// Belongs to these records in this order, with so much of them.
 fn idempotency_key(part: &Part<'_>) -> String {
     let mut hash = Sha256::new();
     for (entry, _) in part.entries() {
         hash.update(&entry.id);
         hash.update(b"\0");
+    }
+    if part.step != 0 {
+        hash.update(part.step.to_le_bytes());
     }
     hex(&hash.finalize()[..16])
 }

@@ -174,6 +174,7 @@ mod tests {
             level: "info",
             origin: std::sync::Arc::default(),
             bytes: 0..0,
+            smaller: Vec::new(),
         };
         // 2026-11-20T08:00:00.500Z
         let (named, later) = (entry(1_795_161_600_500), entry(1_795_161_600_501));

@@ -41,7 +41,7 @@ use tokio::task::JoinSet;
 use self::batch::{Batch, Entry, Part, Whence};
 use self::client::{Answer, HttpClient, Request};
 use self::deliver::{Outcome, Verdict};
-use super::{Chosen, Finished, Portion, Rendered, SinkCommon, SinkContext, SinkError};
+use super::{Chosen, Finished, Portion, Rendered, SinkCommon, SinkContext, SinkError, smaller};
 use crate::engine::detect::Alert;
 use crate::engine::render::alert::transition_id;
 use crate::engine::render::{Encoder, Shrink, dataset_of, level_of};
@@ -216,8 +216,12 @@ impl HttpSink {
             let id = encoder.id(&event);
             for (number, record) in encoder.records(&event).enumerate() {
                 let start = out.bytes.len();
-                encoder.render(&record, created, &mut out.bytes);
+                let write = |shrink: Shrink, out: &mut Vec<u8>| {
+                    encoder.render_shrunk(&record, created, shrink, out);
+                };
+                write(Shrink::NONE, &mut out.bytes);
                 out.end_message();
+                let smaller = smaller(out.bytes.len() - start, write);
                 let mut id: String = id.iter().copied().map(char::from).collect();
                 if number != 0 {
                     // Another document, which has to have an id of its own.
@@ -230,6 +234,7 @@ impl HttpSink {
                     level: level_of(row).name(),
                     origin: Arc::clone(&whence),
                     bytes: start..out.bytes.len(),
+                    smaller,
                 });
             }
             out.events += 1;
@@ -239,9 +244,13 @@ impl HttpSink {
 
     pub(super) fn render_alert(&mut self, alert: &Alert, host: &str, out: &mut Rendered) {
         let start = out.bytes.len();
-        self.encoder.render_alert(alert, Shrink::NONE, &mut out.bytes);
+        let write = |shrink: Shrink, out: &mut Vec<u8>| {
+            self.encoder.render_alert(alert, shrink, out);
+        };
+        write(Shrink::NONE, &mut out.bytes);
         out.end_message();
         out.alerts += 1;
+        let smaller = smaller(out.bytes.len() - start, write);
         self.entries.push(Entry {
             id: transition_id(alert),
             time: alert.at,
@@ -249,6 +258,7 @@ impl HttpSink {
             level: alert.severity.name(),
             origin: Arc::new(Whence { host: host.to_owned(), path: String::new() }),
             bytes: start..out.bytes.len(),
+            smaller,
         });
     }
 

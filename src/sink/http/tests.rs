@@ -290,6 +290,35 @@ fn what_is_too_large_goes_in_halves_and_alone_is_a_dead_letter() {
     assert_eq!(vec!["line 0"], refused(&bench));
 }
 
+/// A large event that is refused alone goes with less of it; the letter has all of it.
+#[test]
+fn what_is_too_large_alone_gives_up_fields_first() {
+    let batch = fixture::batch(&["line 7"], |line, writer| {
+        writer.set(Field::User, line);
+        for field in [Field::UserAgent, Field::Referrer, Field::Query] {
+            writer.set(field, &[b'a'; 3000]);
+        }
+    });
+    let attempt = |refusals: usize| {
+        run(async {
+            let (stand_in, port) = StandIn::open(ApiName::Json, 1, None).await;
+            let too_large = (413, "", "too large".to_owned());
+            stand_in.state().script = vec![too_large; refusals];
+            let dir = tempfile::tempdir().expect("a directory");
+            let mut sink =
+                AnySink::new(&config(ApiName::Json, port, dir.path(), ""), &SinkContext::default());
+            let delivered = sink.deliver_once(&batch, NOW).await.expect("an answer");
+            let state = stand_in.state();
+            (delivered.rejections, state.taken.clone(), state.requests.len())
+        })
+    };
+    let (letters, taken, requests) = attempt(2);
+    assert_eq!((0, vec!["line 7".to_owned()], 3), (letters.len(), taken, requests));
+    let (letters, taken, requests) = attempt(20);
+    assert!(taken.is_empty() && 3 < requests && requests < 10, "{requests}");
+    assert!(letters[0].body.windows(3000).any(|part| part == [b'a'; 3000]));
+}
+
 #[test]
 fn an_answer_counts_although_the_request_was_not_read() {
     let dir = tempfile::tempdir().expect("a directory");

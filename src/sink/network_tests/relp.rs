@@ -231,3 +231,60 @@ fn a_session_can_be_encrypted() {
         assert_eq!(vec!["x"], found);
     });
 }
+
+/// A message that is refused twice while later ones are taken is at fault itself.
+#[test]
+fn a_message_that_is_refused_alone_is_a_dead_letter() {
+    let mut bench = Bench::new();
+    bench.store_frames(1, 300);
+    run(async {
+        let (listener, port) = listener().await;
+        let config = config(&format!("\"relp://{port}\""), "");
+        let receive = async {
+            let mut receiver = Receiver::accept(&listener).await;
+            let mut refused = 0;
+            while let Some((number, _, data)) = receiver.frame().await {
+                let is_poison = users(&data) == ["line 7"];
+                refused += usize::from(is_poison);
+                let answer = if is_poison { "rsp 10 500 not so" } else { "rsp 6 200 OK" };
+                receiver.say(&format!("{number} {answer}\n")).await;
+            }
+            refused
+        };
+        let (refused, status) = tokio::join!(receive, bench.deliver(&config, NOW));
+        let report = status.report(NOW);
+        assert_eq!((2, 299, 1), (refused, report.accepted, report.rejected));
+        assert_eq!(None, report.failure);
+        let letters = bench.reader().dead_letters(None, 0, 10).expect("letters");
+        assert_eq!("500 not so", letters[0].reason);
+        assert!(String::from_utf8_lossy(&letters[0].body).contains("line 7"));
+    });
+}
+
+/// A receiver whose disk is full refuses everything from some message on: nothing is given up.
+#[test]
+fn a_receiver_that_takes_nothing_more_gets_all_of_it_again() {
+    let mut bench = Bench::new();
+    bench.store_frames(1, 300);
+    run(async {
+        let (listener, port) = listener().await;
+        let config = config(&format!("\"relp://{port}\""), "");
+        let receive = async {
+            let mut first = Receiver::accept(&listener).await;
+            while let Some((number, ..)) = first.frame().await {
+                let answer = if number < 40 { "rsp 6 200 OK" } else { "rsp 13 500 disk full" };
+                if first.stream.write_all(format!("{number} {answer}\n").as_bytes()).await.is_err()
+                {
+                    break;
+                }
+            }
+            Receiver::accept(&listener).await.take_all().await
+        };
+        let (found, status) = tokio::join!(receive, bench.deliver(&config, NOW));
+        assert_eq!(300, found.len());
+        assert_eq!((300, 0, 1), {
+            let report = status.report(NOW);
+            (report.accepted, report.rejected, report.retried)
+        });
+    });
+}

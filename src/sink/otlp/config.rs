@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::sink::http::Url;
 use crate::sink::http::client::Credentials;
-use crate::sink::{OnClientError, SinkComplaint, SinkError, TlsConfig};
+use crate::sink::{OnClientError, SinkComplaint, SinkConfig, SinkError, SinkKind, TlsConfig};
 use crate::units::{ByteSize, Period};
 
 /// Requests at the same time: more than this helps no receiver.
@@ -106,7 +106,8 @@ pub struct OtlpConfig {
     /// Receiver: `https://host:port`; over HTTP `/v1/logs` is added where it is not there.
     ///
     /// By default what `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` says,
-    /// else this machine: port 4318 over HTTP, 4317 with gRPC.
+    /// else this machine: port 4318 over HTTP, 4317 with gRPC. Without an address here
+    /// `OTEL_SDK_DISABLED=true` switches the sink off, and what waits for it is let go.
     pub url: Option<Url>,
 
     /// How requests travel: `http/protobuf`, `http/json` or `grpc`.
@@ -230,6 +231,8 @@ impl OtlpConfig {
 /// What the standard variables of OpenTelemetry say about sending logs.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct OtelVariables {
+    /// Nothing shall be sent.
+    disabled: bool,
     /// The address, and whether the path of the interface is still to be added.
     url: Option<(Url, bool)>,
     headers: Headers,
@@ -263,6 +266,13 @@ impl OtelVariables {
             resource.insert("service.name".to_owned(), name);
         }
         Self {
+            disabled: get("OTEL_SDK_DISABLED").is_some_and(|text| {
+                // Only this word is true; others are told, because somebody meant something by them.
+                let is_true = text.trim().eq_ignore_ascii_case("true");
+                let is_word = is_true || text.trim().eq_ignore_ascii_case("false");
+                let word = is_word.then_some(is_true).ok_or("it is neither true nor false");
+                understood("OTEL_SDK_DISABLED", word).unwrap_or_default()
+            }),
             url: either("ENDPOINT").and_then(|(name, text)| {
                 let url = understood(&name, endpoint(&text, insecure))?;
                 Some((url, !name.contains("_LOGS_")))
@@ -303,6 +313,22 @@ impl OtelVariables {
             },
             resource,
         }
+    }
+}
+
+impl OtelVariables {
+    /// `OTEL_SDK_DISABLED` switches `sink` off: one whose receiver the variables name, not the
+    /// configuration, which wins over them.
+    pub fn disables(&self, sink: &SinkConfig) -> bool {
+        self.disabled && matches!(&sink.kind, SinkKind::Otlp(otlp) if otlp.url.is_none())
+    }
+}
+
+impl OtelVariables {
+    /// The settings of TLS that `config` has with these variables, if it speaks TLS.
+    pub(in crate::sink) fn tls_of(&self, config: &OtlpConfig) -> Option<TlsConfig> {
+        let settings = Settings::new(config, self);
+        settings.url.https.then_some(settings.tls)
     }
 }
 
@@ -413,7 +439,6 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::SinkConfig;
 
     fn config(text: &str) -> OtlpConfig {
         toml::from_str(text).expect("settings")
@@ -454,6 +479,22 @@ mod tests {
         let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
         assert!(settings("protocol = \"grpc\"", &[bare]).url.https);
         assert!(!settings("protocol = \"grpc\"", &[bare, insecure]).url.https);
+    }
+
+    #[test]
+    fn only_a_sink_of_the_variables_is_switched_off_by_one() {
+        let sink = |text: &str| -> SinkConfig { toml::from_str(text).expect("a sink") };
+        let theirs = sink("type = \"otlp\"");
+        let ours = sink("type = \"otlp\"\nurl = \"http://localhost:4318\"");
+        let other = sink("type = \"stdout\"");
+        for (text, expected) in
+            [("true", true), ("TRUE", true), ("false", false), ("1", false), ("", false)]
+        {
+            let variables = variables(&[("OTEL_SDK_DISABLED", text)]);
+            assert_eq!(expected, variables.disables(&theirs), "{text}");
+            assert!(!variables.disables(&ours) && !variables.disables(&other), "{text}");
+        }
+        assert!(!variables(&[]).disables(&theirs));
     }
 
     #[test]

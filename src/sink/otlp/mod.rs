@@ -41,7 +41,7 @@ use self::config::Settings;
 use self::grpc::GrpcClient;
 use super::http::client::{Credentials, HttpClient, Request};
 use super::{
-    Chosen, Finished, OnClientError, Portion, Rendered, SinkCommon, SinkContext, SinkError,
+    Chosen, Finished, OnClientError, Portion, Rendered, SinkCommon, SinkContext, SinkError, smaller,
 };
 use crate::engine::detect::Alert;
 use crate::engine::render::otlp::{Form, OtlpEncoder, Piece};
@@ -77,7 +77,12 @@ pub struct OtlpSink {
     bytes_max: usize,
     outcome: Outcome,
     scratch: Vec<u8>,
+    /// Large records that were rendered and not sent, with less and less of them.
+    smaller: Smaller,
 }
+
+/// Smaller forms of records by their ids.
+type Smaller = HashMap<Vec<u8>, Vec<Vec<u8>>>;
 
 /// What the requests of a sink share.
 #[derive(Debug)]
@@ -164,6 +169,7 @@ impl OtlpSink {
             bytes_max: config.max_request.0 as usize,
             outcome: Outcome::default(),
             scratch: Vec::new(),
+            smaller: Smaller::new(),
         }
     }
 
@@ -216,6 +222,10 @@ impl OtlpSink {
             self.scratch.clear();
             write(shrink, &mut self.scratch);
         }
+        let forms = smaller(self.scratch.len(), write);
+        if !forms.is_empty() {
+            self.smaller.insert(Piece::of(&self.scratch).id.to_vec(), forms);
+        }
         out.bytes.extend_from_slice(&self.scratch);
         out.end_message();
         out.shrunk += u64::from(shrink != Shrink::NONE);
@@ -230,6 +240,7 @@ impl OtlpSink {
     pub(super) fn begin(&mut self) -> Result<(), SinkError> {
         self.running = JoinSet::new();
         self.outcome = Outcome::default();
+        self.smaller.clear();
         *lock(&self.line.headers) = self.line.settings.headers()?;
         Ok(())
     }
@@ -240,11 +251,12 @@ impl OtlpSink {
         rendered: &Rendered,
         now: Timestamp,
     ) -> Result<(), SinkError> {
+        let smaller = Arc::new(std::mem::take(&mut self.smaller));
         for batch in batches(rendered, self.records, self.bytes_max) {
             while self.in_flight <= self.running.len() {
                 self.one_ended().await?;
             }
-            self.running.spawn(deliver(Arc::clone(&self.line), batch, now));
+            self.running.spawn(deliver(Arc::clone(&self.line), batch, Arc::clone(&smaller), now));
         }
         Ok(())
     }
@@ -330,7 +342,12 @@ fn batches(rendered: &Rendered, records_max: usize, bytes_max: usize) -> Vec<Bat
 }
 
 /// Gets the records of `batch` to the receiver, in parts where it must.
-async fn deliver(line: Arc<Line>, batch: Batch, now: Timestamp) -> Result<Outcome, SinkError> {
+async fn deliver(
+    line: Arc<Line>,
+    batch: Batch,
+    smaller: Arc<Smaller>,
+    now: Timestamp,
+) -> Result<Outcome, SinkError> {
     let pieces = batch.pieces();
     let mut outcome = Outcome::default();
     let (mut taken, mut unsure, mut asked_again) = (false, Vec::new(), false);
@@ -368,7 +385,14 @@ async fn deliver(line: Arc<Line>, batch: Batch, now: Timestamp) -> Result<Outcom
                 parts.extend([middle..end, start..middle]);
             }
             Verdict::Refused(words) => {
-                outcome.letters.push(line.letter(pieces[part.start], &words))
+                let piece = pieces[part.start];
+                match line.with_less(piece, &smaller, now).await? {
+                    Some(rejected) => {
+                        taken = true;
+                        outcome.rejected += rejected;
+                    }
+                    None => outcome.letters.push(line.letter(piece, &words)),
+                }
             }
             Verdict::Broken(words) => unsure.push((part.start, words)),
         }
@@ -419,6 +443,27 @@ impl Line {
             memory.said.insert(key, verdict.clone());
         }
         Ok(verdict)
+    }
+
+    /// Sends a record that was refused alone with less and less of it. `None` if it is refused in
+    /// each form, else how much of what was sent the receiver refused after all.
+    async fn with_less(
+        &self,
+        piece: Piece<'_>,
+        smaller: &Smaller,
+        now: Timestamp,
+    ) -> Result<Option<u64>, SinkError> {
+        for form in smaller.get(piece.id).into_iter().flatten() {
+            match self.ask(&[Piece::of(form)], now).await? {
+                Verdict::Taken { rejected, words } => {
+                    self.tell(rejected, &words);
+                    return Ok(Some(rejected.min(1)));
+                }
+                Verdict::Later { words, pause } => return Err(self.refused(words, "", pause)),
+                Verdict::Misplaced { .. } | Verdict::Refused(_) | Verdict::Broken(_) => (),
+            }
+        }
+        Ok(None)
     }
 
     /// Tells what came with a success, once for the same words.

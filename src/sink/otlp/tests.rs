@@ -426,6 +426,33 @@ fn a_record_that_fills_a_request_gives_up_fields() {
     });
 }
 
+/// A large record that is refused alone goes with less of it.
+#[test]
+fn what_is_too_large_alone_gives_up_fields_first() {
+    let batch = fixture::batch(&["line 7"], |line, writer| {
+        writer.set(Field::User, line);
+        for field in [Field::UserAgent, Field::Referrer, Field::Query] {
+            writer.set(field, &[b'a'; 3000]);
+        }
+    });
+    for protocol in PROTOCOLS {
+        run(async {
+            let left = std::sync::atomic::AtomicUsize::new(2);
+            let receiver = StandIn::start(protocol, None, move |_| {
+                use std::sync::atomic::Ordering::Relaxed;
+                let refuses = left.load(Relaxed);
+                left.store(refuses.saturating_sub(1), Relaxed);
+                if refuses == 0 { Reply::Take } else { Reply::Status(413) }
+            })
+            .await;
+            let mut sink = sink(protocol, receiver.port, "");
+            let delivered = sink.deliver_once(&batch, NOW).await.expect("an answer");
+            assert_eq!(0, delivered.rejections.len(), "{protocol}");
+            assert_eq!(1, receiver.seen().taken.len(), "{protocol}");
+        });
+    }
+}
+
 #[test]
 fn what_is_refused_and_rejected_is_in_the_store_and_counted() {
     run(async {

@@ -1,13 +1,13 @@
 //! Who asked whom for what: `source`, `destination`, `network`, `http`, `url`, `user_agent`, `tls`.
 
-use super::Scribe;
+use super::{AddressText, Scribe};
 use crate::engine::batch::{ClientSource, Field, Kind};
 use crate::engine::redact::Form;
-use crate::engine::render::facts::{PORT_MAX, address_in};
+use crate::engine::render::facts::PORT_MAX;
 use crate::engine::render::json::{is_decimal, key};
 use crate::engine::render::limits::{SHORT, TEXT, TOKEN, WORD};
 
-impl Scribe<'_, '_> {
+impl<'s> Scribe<'s, '_> {
     pub(super) fn source(&mut self) {
         let source = self.json.open(r#""source":{"#);
         if self.row.client.is_some() {
@@ -44,17 +44,7 @@ impl Scribe<'_, '_> {
         for (key, name, field) in names {
             self.field(key, name, field, WORD);
         }
-        let location = self.json.open(r#""location":{"#);
-        for (key, field) in [(key!("lat"), Field::Latitude), (key!("lon"), Field::Longitude)] {
-            if let Some(degrees) = self.fields.value(field)
-                && is_decimal(degrees.strip_prefix(b"-").unwrap_or(degrees))
-            {
-                self.json.raw(key);
-                self.json.out.extend_from_slice(degrees);
-                self.json.out.push(b',');
-            }
-        }
-        self.json.close(location, b'}');
+        self.location();
         self.json.close(geo, b'}');
         let network = self.json.open(r#""as":{"#);
         self.field_number(key!("number"), Field::AsNumber, u64::from(u32::MAX));
@@ -65,13 +55,35 @@ impl Scribe<'_, '_> {
         self.json.close(network, b'}');
     }
 
+    /// A point has both its numbers, on the globe; receivers refuse the event for any other.
+    fn location(&mut self) {
+        let (Some(latitude), Some(longitude)) =
+            (self.degrees(Field::Latitude, 90.0), self.degrees(Field::Longitude, 180.0))
+        else {
+            return;
+        };
+        let location = self.json.open(r#""location":{"#);
+        for (key, degrees) in [(key!("lat"), latitude), (key!("lon"), longitude)] {
+            self.json.raw(key);
+            self.json.out.extend_from_slice(degrees);
+            self.json.out.push(b',');
+        }
+        self.json.close(location, b'}');
+    }
+
+    fn degrees(&self, field: Field, most: f64) -> Option<&'s [u8]> {
+        let text = self.fields.value(field)?;
+        let number = text.strip_prefix(b"-").unwrap_or(text);
+        let degrees: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
+        (is_decimal(number) && degrees <= most).then_some(text)
+    }
+
     pub(super) fn destination(&mut self) {
         let destination = self.json.open(r#""destination":{"#);
         self.field(key!("domain"), "destination.domain", Field::Domain, WORD);
-        if let Some(ip) = self.fields.value(Field::DestinationIp)
-            && address_in(ip).is_some()
-        {
-            self.json.text(key!("ip"), "destination.ip", ip, SHORT);
+        if let Some(ip) = self.view.server() {
+            let text = AddressText::of(Some(ip));
+            self.json.text(key!("ip"), "destination.ip", text.as_bytes(), SHORT);
         }
         self.field_number(key!("port"), Field::DestinationPort, PORT_MAX);
         self.json.close(destination, b'}');

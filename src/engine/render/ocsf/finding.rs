@@ -88,7 +88,7 @@ impl Scribe<'_, '_> {
         self.json.close(info, b'}');
     }
 
-    /// One piece of evidence: whom and what the alert is about, and the events that prove it.
+    /// Whom and what the alert is about, and the events that prove it.
     fn evidences(&mut self) {
         let list = self.json.open(r#""evidences":["#);
         let evidence = self.json.open("{");
@@ -108,6 +108,14 @@ impl Scribe<'_, '_> {
             self.data();
         }
         self.json.close(evidence, b'}');
+        // An endpoint has one address, so each further one is evidence of its own.
+        for ip in self.view.alert.addresses.iter().skip(1) {
+            let evidence = self.json.open("{");
+            let source = self.json.open(r#""src_endpoint":{"#);
+            self.json.word(key!("ip"), &ip.to_canonical().to_string());
+            self.json.close(source, b'}');
+            self.json.close(evidence, b'}');
+        }
         self.json.close(list, b']');
     }
 
