@@ -15,6 +15,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use crate::engine::detect::Allow;
 use crate::engine::detect::rule::{self, Rule};
 use crate::engine::enrich::{Enricher, Logins, Places, Proxies};
 use crate::engine::format::{FormatSet, fields_text};
@@ -102,6 +103,8 @@ pub struct Config {
     pub host: HostConfig,
     /// The rules in force.
     pub rules: Vec<Rule>,
+    /// Whose alerts are not wanted.
+    pub allowed: Vec<Allow>,
 }
 
 impl Default for Config {
@@ -129,6 +132,7 @@ impl Default for Config {
             places: None,
             host: HostConfig::default(),
             rules: rule::builtin(),
+            allowed: Vec::new(),
         }
     }
 }
@@ -184,6 +188,11 @@ impl Config {
         for (index, sink) in self.sinks.iter().enumerate() {
             if let Some(SinkComplaint { key, reason }) = sink.complaint() {
                 problems.push(Problem::new(&format!("sink[{index}].{key}"), reason, ""));
+            }
+        }
+        for (index, entry) in self.allowed.iter().enumerate() {
+            if let Some((key, reason)) = entry.complaint(&self.rules) {
+                problems.push(Problem::new(&format!("allow[{index}].{key}"), reason, ""));
             }
         }
         let mut names: Vec<String> = self.sinks.iter().map(SinkConfig::name).collect();

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::{AlertLogConfig, ClientConfig, Config, HostConfig, Problem, RulesConfig};
+use crate::engine::detect::Allow;
 use crate::engine::detect::rule::{self, Rule};
 use crate::engine::enrich::Logins;
 use crate::notify::MailConfig;
@@ -24,6 +25,7 @@ use crate::units::nearest;
 pub(super) struct Raw {
     sources: Vec<SourceConfig>,
     sinks: Vec<SinkConfig>,
+    allowed: Vec<Allow>,
     follow: Option<Limits>,
     store: Option<StoreConfig>,
     mail: Option<MailConfig>,
@@ -48,6 +50,7 @@ const SECTIONS: &[&str] = &[
     "client",
     "logins",
     "rules",
+    "allow",
     "host",
 ];
 
@@ -85,6 +88,7 @@ impl Reader<'_> {
         match name {
             "source" => self.list(name, value, &mut raw.sources),
             "sink" => self.list(name, value, &mut raw.sinks),
+            "allow" => self.list(name, value, &mut raw.allowed),
             "follow" => self.table(name, value, &mut raw.follow),
             "store" => self.table(name, value, &mut raw.store),
             "mail" => self.table(name, value, &mut raw.mail),
@@ -117,7 +121,7 @@ impl Reader<'_> {
             let problem = Problem::new(
                 name,
                 "the section is in two files",
-                "keep it in one of them; only [[source]] and [[sink]] add up",
+                "keep it in one of them; only [[source]], [[sink]] and [[allow]] add up",
             );
             self.push(problem, at);
             return;
@@ -194,6 +198,7 @@ impl Raw {
             store: self.store.unwrap_or(defaults.store),
             mail: self.mail.unwrap_or_default(),
             sinks: self.sinks,
+            allowed: self.allowed,
             alert_log: self.alert_log.unwrap_or_default(),
             serve: self.serve.unwrap_or_default(),
             report: self.report.unwrap_or_default(),

@@ -506,6 +506,9 @@ impl Run {
         let keep_from = detectors.now().minus(rebuild::reach(&shared.config, detectors));
         let (tracked, evicted) = detectors.keys();
         shared.metrics.set_rule_keys("all", tracked, evicted);
+        for (entry, count) in detectors.allowed() {
+            shared.metrics.set_allowed(entry, count);
+        }
         let trim =
             Trim { now, keep_from, max_size: settings.max_size, when_full: settings.when_full };
         let trimmed = self.pipeline.store().trim(trim)?;

@@ -254,6 +254,11 @@ impl Metrics {
         state.series.follow(Metric::AlertGroupsEvicted, &[rule], evicted as f64);
     }
 
+    /// Takes note of how many alerts an entry of the allow-list kept silent, in all.
+    pub fn set_allowed(&self, entry: &str, count: u64) {
+        self.lock().series.follow(Metric::AlertsAllowed, &[entry], count as f64);
+    }
+
     /// Takes note of the figures of the process.
     pub fn set_process(&self, process: &ProcessStats) {
         let mut state = self.lock();

@@ -126,6 +126,7 @@ pub(super) enum Metric {
     AlertsResolved,
     AlertGroupsTracked,
     AlertGroupsEvicted,
+    AlertsAllowed,
     MetricsOverflow,
     ConnectionsLimited,
     BuildInfo,
@@ -460,6 +461,12 @@ pub const METRICS: &[MetricEntry] = &[
         "gatewatch_alert_groups_evicted_total",
         &["rule"],
         "Keys that the rule let go because it held too many.",
+    ),
+    counter(
+        Metric::AlertsAllowed,
+        "gatewatch_alerts_allowed_total",
+        &["entry"],
+        "Alerts that an entry of the allow-list kept silent.",
     ),
     // Ourselves.
     counter(

@@ -10,6 +10,7 @@
 
 pub mod advice;
 mod alert;
+mod allow;
 pub mod busy;
 mod evidence;
 pub mod explain;
@@ -41,6 +42,7 @@ use super::render::event_id::EventId;
 use crate::units::{Period, Timestamp};
 
 pub use alert::{Alert, AlertState, Evidence, RuleInfo, Severity};
+pub use allow::Allow;
 
 /// How much detection may remember.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +83,8 @@ pub struct Detectors {
     board: Arc<Board>,
     /// For each rule the numbers of those that cover it.
     covers: Vec<Vec<usize>>,
+    /// The allow-list, and how many alerts each entry kept silent.
+    allowed: Vec<(Allow, u64)>,
     busy: Busy,
     suspects: Suspects,
     known: Known,
@@ -206,6 +210,7 @@ impl Detectors {
             scratch: Vec::new(),
             board,
             covers,
+            allowed: Vec::new(),
             busy: Busy::default(),
             suspects: Suspects::default(),
             known: Known::new(hasher),
@@ -241,6 +246,17 @@ impl Detectors {
     /// The newest event time seen.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Keeps alerts of these silent.
+    pub fn with_allowed(mut self, allowed: &[Allow]) -> Self {
+        self.allowed = allowed.iter().map(|entry| (entry.clone(), 0)).collect();
+        self
+    }
+
+    /// The entries of the allow-list by name, and how many alerts each kept silent.
+    pub fn allowed(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.allowed.iter().map(|(entry, count)| (entry.name.as_str(), *count))
     }
 
     /// Takes all sources for one: their lines come in the order in which things happened.
@@ -504,6 +520,15 @@ impl Detectors {
         }
         let rule = &self.rules[index];
         let state = self.keys.state(number);
+        let allowed = &mut self.allowed;
+        if let Some((_, count)) =
+            allowed.iter_mut().find(|(entry, _)| entry.holds(rule, event, seen.time))
+        {
+            // Counted afresh, so that one attack is one alert that was kept silent.
+            *count += 1;
+            state.clear();
+            return;
+        }
         let firing = Firing::start(rule, &rule.limits[limit], state, event, seen, &self.pool);
         alerts.push(firing.alert.clone());
         self.ending.insert((firing.end(rule), number));

@@ -62,6 +62,9 @@ pub struct Rule {
     pub attack: Vec<String>,
 }
 
+/// Events that a key of a rule about a sum remembers, to tell what was summed up.
+const SUMMED_MAX: usize = 64;
+
 /// What fires a rule: that many within a sliding window.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limit {
@@ -110,7 +113,8 @@ impl Rule {
 
     /// Events that a key must remember.
     pub fn events_max(&self) -> usize {
-        self.limits.iter().map(|limit| limit.events).max().unwrap_or(1)
+        let least = if self.sum.is_some() { SUMMED_MAX } else { 1 };
+        self.limits.iter().map(|limit| limit.events).fold(least, usize::max)
     }
 
     /// Values of subject `index` of [`Rule::distinct`] that a key must remember.

@@ -211,6 +211,127 @@ fn an_alert_carries_what_an_analyst_asks_for() {
 }
 
 #[test]
+fn an_allowed_client_raises_nothing_until_its_day() {
+    let allow = |expires: &str| {
+        let text = format!(
+            "name = \"scanner\"\nclients = [\"203.0.113.0/24\"]\nrules = [\"auth.*\"]\n\
+             expires = \"{expires}\"\nreason = \"ours\""
+        );
+        let entry: Allow = toml::from_str(&text).expect("an entry");
+        Detectors::new(rule::builtin(), Limits::new(5)).with_allowed(&[entry])
+    };
+    let lines = failures(30, 2, "203.0.113.7", |n| format!("user{n}")).concat();
+    let mut past = allow("2026-11-01");
+    assert_ne!(0, seen_by(&mut past, &lines).len());
+    let mut now = allow("2027-11-01");
+    assert_eq!(Vec::<Alert>::new(), seen_by(&mut now, &lines));
+    let (name, count) = now.allowed().next().expect("the entry");
+    assert!(name == "scanner" && 0 < count, "{count}");
+}
+
+/// The alerts that `detectors` raise about `lines`.
+fn seen_by(detectors: &mut Detectors, lines: &str) -> Vec<Alert> {
+    let formats = FormatSet::from_definition("combined").expect("a known format");
+    let times = TimeReader::new(TimeZone::UTC, READ_AT);
+    let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
+    let (mut batch, mut alerts) = (EventBatch::default(), Vec::new());
+    let (origin, bytes) = (Arc::default(), lines.as_bytes().to_vec());
+    parser
+        .fill(&mut batch, Text { origin, bytes, from: 0, truncated_last: false, read_at: READ_AT });
+    detectors.see(&batch, READ_AT, &mut alerts);
+    alerts
+}
+
+#[test]
+fn one_client_that_reads_everything_is_told_and_a_verified_crawler_is_not() {
+    let crawl = |client: &str, agent: &str| -> String {
+        let page = |n| {
+            line(n, client, "-", &format!("GET /page/{n} HTTP/1.1"), 200)
+                .replace("\"-\"\n", &format!("\"{agent}\"\n"))
+        };
+        (0..500).map(page).collect()
+    };
+    let found = |log: &str| {
+        let mut detectors = Detectors::new(rule::builtin(), Limits::new(5));
+        let alerts = seen_by(&mut detectors, log);
+        alerts.iter().map(|alert| alert.rule.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(["http.crawl"], *found(&crawl("203.0.113.7", "curl/8.5.0")));
+    assert!(found(&crawl("66.249.66.1", "Googlebot/2.1")).is_empty());
+}
+
+#[test]
+fn a_gigabyte_within_an_hour_is_told_once() {
+    let log: String = (0..20)
+        .map(|n| {
+            let text = line(n * 100, "203.0.113.7", "-", "GET /video HTTP/1.1", 200);
+            text.replace(" 200 10 ", " 200 100000000 ")
+        })
+        .collect();
+    let alerts = seen_by(&mut Detectors::new(rule::builtin(), Limits::new(5)), &log);
+    let told: Vec<(&str, u64)> =
+        alerts.iter().map(|alert| (alert.rule.id.as_str(), alert.count)).collect();
+    assert_eq!([("http.exfil.volume", 11)], *told);
+}
+
+#[test]
+fn a_source_that_is_being_written_and_stops_is_told_until_it_goes_on() {
+    let formats = FormatSet::from_definition("combined").expect("a known format");
+    let start = Timestamp::from_secs(START);
+    let times = TimeReader::new(TimeZone::UTC, start);
+    let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
+    let mut detectors = Detectors::new(rule::builtin(), Limits::new(5));
+    let (mut alerts, mut batch) = (Vec::new(), EventBatch::default());
+    let mut read = |detectors: &mut Detectors, second: u64, alerts: &mut Vec<Alert>| {
+        let origin = Arc::new(Origin { source: "web".to_owned(), ..Origin::default() });
+        let bytes = line(second, "192.0.2.1", "-", "GET / HTTP/1.1", 200).into_bytes();
+        let read_at = start.plus_ms(1000 * second);
+        parser.fill(&mut batch, Text { origin, bytes, from: 0, truncated_last: false, read_at });
+        detectors.see(&batch, read_at, alerts);
+    };
+    // Pauses of five minutes: twenty minutes of nothing are needed.
+    for n in 0..30 {
+        read(&mut detectors, 300 * n, &mut alerts);
+    }
+    detectors.tick(start.plus_ms(1000 * (300 * 29 + 1190)), &mut alerts);
+    assert_eq!(Vec::<Alert>::new(), alerts);
+    detectors.tick(start.plus_ms(1000 * (300 * 29 + 1260)), &mut alerts);
+    assert_eq!(
+        "Nothing came from web for 21m, which is much longer than its pauses",
+        alerts[0].summary
+    );
+    read(&mut detectors, 12_000, &mut alerts);
+    let states: Vec<_> = alerts.iter().map(|alert| (alert.rule.id.as_str(), alert.state)).collect();
+    assert_eq!(
+        [("ops.silence", AlertState::Firing), ("ops.silence", AlertState::Resolved)],
+        *states
+    );
+}
+
+#[test]
+fn a_flood_of_keys_neither_fills_the_memory_nor_hides_an_offender() {
+    let limits = Limits { keys_max: 4096, ..Limits::new(5) };
+    let mut detectors = Detectors::new(rule::builtin(), limits);
+    let mut text = String::new();
+    for n in 0..60_000_u64 {
+        let client = format!("10.{}.{}.{}", n / 62_500, n / 250 % 250, n % 250);
+        text.push_str(&line(n / 200, &client, "-", &format!("GET /x{n}.php HTTP/1.1"), 404));
+        if n % 400 == 0 {
+            // A try every two seconds, among two hundred strangers a second.
+            let user = format!("member{}", n / 400);
+            text.push_str(&line(n / 200, "203.0.113.7", &user, "GET /members/ HTTP/1.1", 401));
+        }
+    }
+    let alerts = seen_by(&mut detectors, &text);
+    let (held, _) = detectors.keys();
+    assert!(held <= 4096 && 50_000 < detectors.passed(), "{held} held");
+    let spray = alerts.iter().find(|alert| alert.rule.id == "auth.spray.client");
+    let spray = spray.expect("the offender is found");
+    let tries = spray.at.since(Timestamp::from_secs(START)).secs() / 2 + 1;
+    assert!(tries <= 16, "at try {tries}");
+}
+
+#[test]
 fn keys_stay_bounded_and_real_offenders_are_found() {
     let mut detectors = Detectors::new(rule::builtin(), Limits { keys_max: 64, ..Limits::new(5) });
     let formats = FormatSet::from_definition("combined").expect("a known format");

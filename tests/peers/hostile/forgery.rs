@@ -130,7 +130,9 @@ fn no_request_to_nginx_accuses_another_client() {
             assert!(client != Some(VICTIM) || !is_sure, "{event}");
         }
         let copy = repeated(&place, &errors);
-        let alerts = gatewatch(&["scan", "--output", "alerts"], options, &[&copy]);
+        let mut alerts = gatewatch(&["scan", "--output", "alerts"], options, &[&copy]);
+        // That many lines are not understood is true, and accuses nobody.
+        alerts.retain(|alert| alert["rule"]["id"] != "ops.parse");
         assert!(alerts.is_empty(), "{alerts:?}");
         let [report] = &gatewatch(&["scan", "--output", "json"], options, &[&copy])[..] else {
             panic!("one object");
