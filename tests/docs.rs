@@ -216,13 +216,20 @@ const RULES_HEAD: &str = "\
 # Rules
 
 What raises alerts. The rules below come with the program (`src/engine/detect/pack.toml`; this page
-is made from them: `UPDATE_GOLDEN=1 cargo test --test docs`). Yours go into files that the
-configuration names, and one with the id of a rule below replaces it:
+is made from them: `UPDATE_GOLDEN=1 cargo test --test docs`). Yours go into files that `files` in
+`[rules]` names, and one with the id of a rule below replaces it. `disable` turns rules off, and the
+allow-list keeps them silent about somebody, until a day and with the reason:
 
 ```toml
 [rules]
-files = [\"/etc/gatewatch/rules.toml\"]
 disable = [\"http.crawl\"]
+
+[[allow]]
+name = \"uptime probe\"
+clients = [\"192.0.2.10\"]
+rules = [\"http.*\"]
+expires = \"2027-06-30\"
+reason = \"the provider's monitor asks once a minute\"
 ```
 
 ## Keys of a rule

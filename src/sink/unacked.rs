@@ -141,9 +141,15 @@ mod tests {
             while let Ok(bytes) = sender.write(&[0; 65_536]) {
                 written += bytes;
             }
-            let (asked, read) = (ask_kernel(ends).ok(), read_table(ends));
+            // The kernel of a busy machine may still be handing over what was written.
+            let asked = loop {
+                let (asked, read) = (ask_kernel(ends).ok(), read_table(ends));
+                if asked == read && asked == ask_kernel(ends).ok() {
+                    break asked;
+                }
+                std::thread::yield_now();
+            };
             assert!(asked.is_some_and(|bytes| 0 < bytes && bytes < written as u64), "{asked:?}");
-            assert_eq!(asked, read);
             receiver.read_exact(&mut vec![0; written]).expect("all of it");
             // A late acknowledgement is on its way for 40 ms at most.
             while unacknowledged(ends) != Some(0) {

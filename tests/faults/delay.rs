@@ -37,7 +37,7 @@ fn sound() -> (Arrivals, String) {
                     line.find('{').and_then(|start| serde_json::from_str(&line[start..]).ok());
                 let event: Value = event.unwrap_or_else(|| panic!("no event: {line}"));
                 if event["event"]["kind"] == "alert" {
-                    let client = event["source"]["ip"][0].as_str().expect("a client").to_owned();
+                    let client = event["source"]["ip"].as_str().expect("a client").to_owned();
                     seen.lock().expect("sound").insert(client, at);
                 }
             }

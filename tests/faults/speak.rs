@@ -86,8 +86,8 @@ fn is_bad(id: &str) -> bool {
 }
 
 /// One event of a request.
-struct Event {
-    id: String,
+pub(crate) struct Event {
+    pub(crate) id: String,
     bytes: Vec<u8>,
 }
 
@@ -177,7 +177,7 @@ fn take_message(shared: &Shared, talk: usize, message: &[u8]) {
 
 /// The event in a message. Its header names the process, which is another one after each start:
 /// that part is left out of what has to be the same.
-fn event_of(message: &[u8]) -> Option<Event> {
+pub(crate) fn event_of(message: &[u8]) -> Option<Event> {
     let text = std::str::from_utf8(message).ok()?;
     let mut parts: Vec<&str> = text.splitn(8, ' ').collect();
     let [_, _, _, "gatewatch", process, _, "-", body] = parts[..] else { return None };
@@ -194,7 +194,12 @@ async fn relp<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, talk: usize, s
         let refuses = shared.fault() == Fault::Refusing && shared.between(0, 9) == 0;
         let answer = match command.as_str() {
             "open" => "200 OK\nrelp_version=0\ncommands=syslog",
-            "syslog" if refuses => "500 no room",
+            "syslog" if refuses => {
+                if let Some(event) = event_of(&data) {
+                    shared.book().refused.insert(event.id);
+                }
+                "500 no room"
+            }
             "syslog" => {
                 take_message(shared, talk, &data);
                 "200 OK"

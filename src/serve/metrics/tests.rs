@@ -147,6 +147,7 @@ fn fill(metrics: &Metrics) {
     metrics.add_alert(&alert("auth.bruteforce.client", Severity::High, AlertState::Firing));
     metrics.add_alert(&alert("web.scan", Severity::Low, AlertState::Resolved));
     metrics.set_rule_keys("web.scan", 40, 2);
+    metrics.set_allowed("uptime probe", 3);
     metrics.set_process(&ProcessStats {
         resident_bytes: Some(30 << 20),
         cpu_seconds: Some(1.5),

@@ -130,13 +130,15 @@ fn no_request_to_nginx_accuses_another_client() {
             assert!(client != Some(VICTIM) || !is_sure, "{event}");
         }
         let copy = repeated(&place, &errors);
-        let mut alerts = gatewatch(&["scan", "--output", "alerts"], options, &[&copy]);
         // That many lines are not understood is true, and accuses nobody.
-        alerts.retain(|alert| alert["rule"]["id"] != "ops.parse");
+        let is_accusation = |alert: &serde_json::Value| alert["rule"]["id"] != "ops.parse";
+        let mut alerts = gatewatch(&["scan", "--output", "alerts"], options, &[&copy]);
+        alerts.retain(is_accusation);
         assert!(alerts.is_empty(), "{alerts:?}");
-        let [report] = &gatewatch(&["scan", "--output", "json"], options, &[&copy])[..] else {
-            panic!("one object");
-        };
+        let mut reports = gatewatch(&["scan", "--output", "json"], options, &[&copy]);
+        let [report] = &mut reports[..] else { panic!("one object") };
+        // It shows the lines themselves.
+        report["alerts"].take();
         assert_eq!((0, 0), logins(report), "{report}");
         assert!(!report.to_string().contains(VICTIM), "{report}");
     }

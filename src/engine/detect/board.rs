@@ -1,0 +1,70 @@
+//! Which rules have a look at an event.
+//!
+//! Found once for each status and kind of event, because most events are no business of most rules.
+
+use super::field::Subject;
+use super::predicate;
+use super::rule::Rule;
+use crate::engine::batch::{Event, Field};
+
+/// Which rules have a look at an event: found once for each status and kind of event, because most
+/// events are no business of most rules.
+#[derive(Debug)]
+pub(super) struct Board {
+    /// By status (those beyond 599 as 599), without and with a log-in verdict, with a plain method
+    /// and with another one or none.
+    pub(super) rows: Vec<Vec<Candidate>>,
+}
+
+/// A rule that may match an event, or that has the event speak against its key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) rule: u32,
+    /// The rule's condition is asked: always for certain, or whether it holds.
+    pub(super) condition: Option<bool>,
+    /// The same for what speaks against.
+    pub(super) against: Option<bool>,
+    /// The same for the second step of a sequence.
+    pub(super) then: Option<bool>,
+    /// Only a client that asks much is of interest.
+    pub(super) is_for_the_busy: bool,
+    /// The rule is about clients: what speaks against is of interest only after a match.
+    pub(super) is_of_clients: bool,
+}
+
+const STATUS_ROWS: usize = 600;
+
+impl Board {
+    pub(super) fn new(rules: &[Rule]) -> Self {
+        let row = |index: usize| {
+            let (status, auth, odd) = ((index / 4) as u16, index & 2 != 0, index & 1 != 0);
+            let candidate = |(rule, one): (usize, &Rule)| {
+                let share = one.share.as_ref().map(|share| share.gate);
+                let asked = |gate: predicate::Gate| {
+                    gate.admits(status, auth, odd).then_some(gate.is_exact())
+                };
+                let (condition, against) = (asked(one.gate), share.and_then(asked));
+                let then = one.then.as_ref().and_then(|then| asked(then.gate));
+                let is_needed = condition.is_some() || against.is_some() || then.is_some();
+                let is_for_the_busy = one.is_for_the_busy;
+                let rule = rule as u32;
+                let is_of_clients =
+                    matches!(one.group_by.as_slice(), [(_, Subject::ClientNet), ..]);
+                let row =
+                    Candidate { rule, condition, against, then, is_for_the_busy, is_of_clients };
+                is_needed.then_some(row)
+            };
+            let of_events = |(_, rule): &(usize, &Rule)| rule.silence.is_none();
+            rules.iter().enumerate().filter(of_events).filter_map(candidate).collect()
+        };
+        Self { rows: (0..4 * STATUS_ROWS).map(row).collect() }
+    }
+
+    pub(super) fn row(event: &Event<'_>) -> usize {
+        let row = event.row();
+        let status = usize::from(row.status);
+        let status = status.min(STATUS_ROWS - 1);
+        let is_plain = event.field(Field::Method).is_some_and(predicate::is_plain_method);
+        4 * status + 2 * usize::from(row.auth.is_some()) + usize::from(!is_plain)
+    }
+}
