@@ -1,0 +1,61 @@
+//! Signatures: what a single event looks like, by lists and patterns of attacks.
+//!
+//! [`of`] gives the classes of an event; it is worked out when first asked for, and kept in the event.
+//! Nothing is changed in the event: what is looked at are views of its fields (`view`).
+//!
+//! One file for each concern: `class` the classes, `view` the decoding, `payload`, `paths`, `agents`
+//! and `cves` the lists, `matcher` the search, `request` the order of it all.
+
+mod agents;
+mod class;
+mod cves;
+mod matcher;
+mod paths;
+mod payload;
+mod request;
+mod view;
+
+use crate::engine::batch::{Event, Field, Kind, Malformed, Module};
+
+pub use self::class::{CLASSES, Class, ClassEntry, Classes};
+pub use self::cves::{CVES, CveEntry};
+pub use self::request::{Request, Scratch, Signs, examine};
+pub use self::view::{Shape, View};
+
+#[cfg(test)]
+mod tests;
+
+/// The signs of `event`.
+pub fn of(event: &Event<'_>) -> Signs {
+    *event.row().signs.get_or_init(|| {
+        let mut scratch = Scratch::default();
+        examine(&request_of(event), &mut scratch)
+    })
+}
+
+fn request_of<'a>(event: &Event<'a>) -> Request<'a> {
+    let row = event.row();
+    let field = |field| event.field(field).unwrap_or_default();
+    let is_origin =
+        row.kind == Kind::Access && matches!(row.module, Module::Nginx | Module::Apache);
+    let target = match event.field(Field::Target) {
+        Some(target) => target,
+        None => field(Field::Path),
+    };
+    // Health checks name their site in full; who names another one looks for a proxy.
+    let named = event.field(Field::UrlDomain);
+    let is_foreign = is_origin && named.is_some() && named != event.field(Field::Domain);
+    let is_unsound = matches!(
+        row.malformed,
+        Some(Malformed::TlsBytes | Malformed::BadMethod | Malformed::Binary)
+    );
+    Request {
+        method: field(Field::Method),
+        target,
+        referrer: field(Field::Referrer),
+        agent: field(Field::UserAgent),
+        user: field(Field::User),
+        is_origin,
+        is_broken: is_foreign || is_unsound,
+    }
+}
