@@ -21,6 +21,8 @@ use super::payload::{On, PATTERNS_MAX, Pattern, patterns};
 /// Everything that is compiled once.
 pub(super) static MATCHER: LazyLock<Matcher> = LazyLock::new(Matcher::new);
 
+const LOG4SHELL: &str = "CVE-2021-44228";
+
 /// What a text of the automaton stands for.
 #[derive(Clone, Copy, Debug)]
 enum Meaning {
@@ -38,13 +40,6 @@ pub(super) struct Candidates {
     cves: Vec<u16>,
 }
 
-impl Candidates {
-    /// Nothing can match.
-    pub(super) fn is_empty(&self) -> bool {
-        self.patterns == 0 && self.paths.is_empty() && self.cves.is_empty()
-    }
-}
-
 #[cfg(test)]
 impl Candidates {
     /// Every pattern may match.
@@ -60,6 +55,7 @@ pub(super) struct Matcher {
     meanings: Vec<Meaning>,
     agents: AhoCorasick,
     patterns: Vec<(Regex, Class)>,
+    log4shell: u16,
     on_target: u128,
     on_every: u128,
     on_shell: u128,
@@ -95,13 +91,19 @@ impl Matcher {
             meanings: texts.iter().map(|(_, meaning)| *meaning).collect(),
             agents: automaton(AGENTS.iter().copied()),
             patterns: list.iter().map(|pattern| (compile(pattern.regex), pattern.class)).collect(),
+            log4shell: CVES.iter().position(|cve| cve.id == LOG4SHELL).unwrap_or_default() as u16,
             on_target: set(On::Target) | set(On::Every),
             on_every: set(On::Every),
             on_shell: set(On::Shell),
         }
     }
 
-    /// What may match in `text`: a view, or a field in which there is nothing to decode.
+    /// Something may match in a path in which there is nothing to decode.
+    pub(super) fn has_any(&self, path: &[u8]) -> bool {
+        self.needs.is_match(path)
+    }
+
+    /// What may match in `text`.
     pub(super) fn candidates(&self, text: &[u8], out: &mut Candidates) {
         out.patterns = 0;
         out.paths.clear();
@@ -145,7 +147,7 @@ impl Matcher {
             memchr::memmem::find_iter(path, text).any(|at| match path.get(at + text.len()) {
                 None => true,
                 Some(_) if at_end => false,
-                Some(next) => text.ends_with(b"/") || !next.is_ascii_alphanumeric(),
+                Some(next) => text.ends_with(b"/") || !next.is_ascii_alphabetic(),
             })
         };
         candidates.paths.iter().any(|index| holds(PATHS[usize::from(*index)]))
@@ -164,8 +166,16 @@ impl Matcher {
         candidates.cves.iter().filter(holds).min().copied()
     }
 
+    /// The weakness that every look-up is for, in whatever disguise.
+    pub(super) fn log4shell(&self) -> u16 {
+        self.log4shell
+    }
+
     /// The agent names a tool that looks for weaknesses.
     pub(super) fn is_scanner(&self, agent: &[u8]) -> bool {
+        if !self.agents.is_match(agent) {
+            return false;
+        }
         let is_beside = |at: Option<usize>| {
             at.and_then(|at| agent.get(at)).is_some_and(u8::is_ascii_alphabetic)
         };

@@ -15,6 +15,8 @@ mod payload;
 mod request;
 mod view;
 
+use std::cell::RefCell;
+
 use crate::engine::batch::{Event, Field, Kind, Malformed, Module};
 
 pub use self::class::{CLASSES, Class, ClassEntry, Classes};
@@ -25,12 +27,41 @@ pub use self::view::{Shape, View};
 #[cfg(test)]
 mod tests;
 
+thread_local! {
+    /// Buffers only: nothing in them outlives an event.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 /// The signs of `event`.
 pub fn of(event: &Event<'_>) -> Signs {
-    *event.row().signs.get_or_init(|| {
-        let mut scratch = Scratch::default();
-        examine(&request_of(event), &mut scratch)
-    })
+    *event
+        .row()
+        .signs
+        .get_or_init(|| SCRATCH.with_borrow_mut(|scratch| examine(&request_of(event), scratch)))
+}
+
+/// `docs/detection.md`: the tables for people.
+pub fn page() -> String {
+    let mut page = include_str!("page_head.md").to_owned();
+    for entry in CLASSES {
+        page.push_str(&format!("| `{}` | {} |\n", entry.name, entry.summary));
+    }
+    page.push_str("\n## Agents of `scanner`\n\n");
+    page.push_str(&format!("`{}`\n", agents::AGENTS.join("`, `")));
+    page.push_str(
+        "\n## Weaknesses of `cve`\n\n| weakness | method | its target holds |\n|---|---|---|\n",
+    );
+    for entry in CVES {
+        let texts: Vec<String> = entry.texts.iter().map(|text| shown(text)).collect();
+        page.push_str(&format!("| {} | {} | {} |\n", entry.id, entry.method, texts.join(", ")));
+    }
+    page
+}
+
+/// A text of a view in a cell of a table: marks of parameters as they are sent.
+fn shown(text: &str) -> String {
+    let text: String = text.replace('\u{1}', "&").replace('\u{2}', "=").replace('|', "\\|");
+    format!("`{text}`")
 }
 
 fn request_of<'a>(event: &Event<'a>) -> Request<'a> {

@@ -1,7 +1,7 @@
 //! Paths that lead to secrets, copies and consoles.
 //!
 //! An entry stands anywhere in the path, as the view shows it and normalised. It begins where a
-//! segment begins; where it does not end in `/`, no letter or digit may follow, and where it ends in
+//! segment begins; where it does not end in `/`, no letter may follow, and where it ends in
 //! `$`, nothing at all.
 
 /// The paths, lower-case.
@@ -83,6 +83,7 @@ pub(super) const PATHS: &[&str] = &[
     "/_cat/indices",
     "/_all_dbs",
     "/v2/_catalog",
+    "/w00tw00t.",
     "/cgi-bin/test-cgi",
     "/cgi-bin/printenv",
     // systems of files

@@ -7,7 +7,7 @@ use super::class::{Class, Classes};
 use super::cves::CVES;
 use super::matcher::{Candidates, MATCHER, Matcher, has_odd_ending, is_hidden};
 use super::payload::On;
-use super::view::{FIELD_MAX, PARAM, Shape, View};
+use super::view::{FIELD_MAX, Marks, PARAM, Shape, View};
 
 /// The parts of an event that a client wrote. Empty is absent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,11 @@ pub struct Signs {
 }
 
 impl Signs {
+    fn tell(&mut self, cve: u16) {
+        self.cve = cve + 1;
+        self.classes.add(Classes::of(Class::Cve));
+    }
+
     /// `CVE-2021-44228`, where the request is for one.
     pub fn cve(self) -> Option<&'static str> {
         Some(CVES.get(usize::from(self.cve).checked_sub(1)?)?.id)
@@ -76,6 +81,9 @@ pub fn examine(request: &Request<'_>, scratch: &mut Scratch) -> Signs {
     if is_odd(request.referrer, &REFERRER) {
         other(matcher, request.referrer, Shape::Address, On::Every, scratch, &mut signs.classes);
     }
+    if signs.cve == 0 && signs.classes.has(Class::Jndi) {
+        signs.tell(matcher.log4shell());
+    }
     signs
 }
 
@@ -86,49 +94,48 @@ fn cut(field: &[u8]) -> &[u8] {
 fn target(matcher: &Matcher, request: &Request<'_>, scratch: &mut Scratch, signs: &mut Signs) {
     let target = cut(request.target);
     let Scratch { view, squeezed, path, candidates } = scratch;
-    if !is_odd(target, &TARGET) {
-        matcher.candidates(target, candidates);
-        if candidates.is_empty() {
-            let path = path_of(target);
-            if has_odd_ending(path) || is_hidden(path) {
-                signs.classes.add(Classes::of(Class::SensitivePath));
-            }
-            return;
+    if !is_odd(target, &PATH) && !matcher.has_any(target) {
+        if has_odd_ending(target) || is_hidden(target) {
+            signs.classes.add(Classes::of(Class::SensitivePath));
         }
+        return;
     }
     view.read(target, Shape::Address);
     let text = view.text();
+    signs.classes.add(marked(view.marks));
     matcher.candidates(text, candidates);
     signs.classes.add(matcher.classes(candidates, On::Target, text));
-    let marks = view.marks;
-    if marks.nul || marks.escape || marks.bidi || marks.early_break || marks.lone_return {
-        signs.classes.add(Classes::of(Class::LogInjection));
-    }
-    if marks.overlong {
-        signs.classes.add(Classes::of(Class::Protocol));
-    }
-    if marks.comment {
-        signs.classes.add(Classes::of(Class::Sqli));
-    }
+    signs.classes.add(matcher.classes(candidates, On::Shell, text));
     if let Some(cve) = matcher.cve(candidates, request.method, text) {
-        signs.cve = cve + 1;
-        signs.classes.add(Classes::of(Class::Cve));
+        signs.tell(cve);
     }
     normalise(path_of(text), path);
-    let differs = path.as_slice() != path_of(text);
-    if differs {
+    if path.as_slice() != path_of(text) {
         matcher.candidates(path, candidates);
     }
     if matcher.is_sensitive(candidates, path) || has_odd_ending(path) || is_hidden(path) {
         signs.classes.add(Classes::of(Class::SensitivePath));
     }
-    let is_squeezed = view.squeeze(squeezed);
-    let text = if is_squeezed { squeezed.as_slice() } else { view.text() };
-    matcher.candidates(text, candidates);
-    signs.classes.add(matcher.classes(candidates, On::Shell, text));
-    if is_squeezed {
-        signs.classes.add(matcher.classes(candidates, On::Shell, view.text()));
+    if view.squeeze(squeezed) {
+        matcher.candidates(squeezed, candidates);
+        signs.classes.add(matcher.classes(candidates, On::Shell, squeezed));
     }
+}
+
+/// The classes of what was met while a target was decoded.
+fn marked(marks: Marks) -> Classes {
+    let mut classes = Classes::NONE;
+    let forges = marks.nul || marks.escape || marks.bidi || marks.early_break || marks.lone_return;
+    for (is_met, class) in [
+        (forges, Class::LogInjection),
+        (marks.overlong, Class::Protocol),
+        (marks.comment, Class::Sqli),
+    ] {
+        if is_met {
+            classes.add(Classes::of(class));
+        }
+    }
+    classes
 }
 
 /// A field that is not the target.
@@ -144,16 +151,13 @@ fn other(
     view.read(field, shape);
     matcher.candidates(view.text(), candidates);
     classes.add(matcher.classes(candidates, on, view.text()));
-    let marks = view.marks;
-    if marks.nul || marks.escape || marks.bidi || marks.lone_return || marks.early_break {
-        classes.add(Classes::of(Class::LogInjection));
-    }
+    let marks = Marks { overlong: false, comment: false, ..view.marks };
+    classes.add(marked(marks));
 }
 
-/// The path of a target or of its view.
-fn path_of(target: &[u8]) -> &[u8] {
-    let end = target.iter().position(|byte| matches!(*byte, b'?' | PARAM));
-    &target[..end.unwrap_or(target.len())]
+/// The path in the view of a target.
+fn path_of(view: &[u8]) -> &[u8] {
+    &view[..memchr::memchr(PARAM, view).unwrap_or(view.len())]
 }
 
 /// Writes `path` without empty segments, `.` and `..`, and with `/` for every backslash.
@@ -261,9 +265,8 @@ const fn all_but(plain: &[u8]) -> Bytes {
     table
 }
 
-/// In a target whose bytes are all plain there is nothing to decode, and what needs other bytes
-/// cannot be in it.
-static TARGET: Bytes = all_but(b"/._-=&?~,@");
+/// A target whose bytes are all of these is a path in which there is nothing to decode.
+static PATH: Bytes = all_but(b"/._-=~,@");
 static USER: Bytes = all_but(b"._-@ ");
 static REFERRER: Bytes = all_but(b"/._-=&?~,@:#+");
 static AGENT: Bytes = all_but(b"/._- ();:,+@?=");

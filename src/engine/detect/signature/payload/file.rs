@@ -85,7 +85,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     target(
         Class::Rfi,
         &["http", "ftp"],
-        r"\x02 ?(?:https?|ftps?)://(?:[^\x01@/]*@)?(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]|[0-9a-f]+(?::[0-9a-f]*){3,})(?::\d+)?/[^\x01]*\.(?:php\d?|phtml|txt|sh|pl|py|inc|cgi|exe|ps1|jsp|gif|jpe?g|png|dat|bin)\b|\x02 ?(?:https?|ftps?|file)(?:://[^\x01?]*)?\?+(?:\x01|$)|\x02 ?(?:https?|ftps?)://[^\x01?]*\.(?:txt|sh|ps1|exe|pl|phtml|inc)\?*(?:\x01|$)",
+        r"\x02 ?(?:https?|ftps?)://(?:[^\x01@/]*@)?(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]|[0-9a-f]+(?::[0-9a-f]*){3,})(?::\d+)?/[^\x01]*\.(?:php\d?|phtml|txt|sh|pl|py|inc|cgi|exe|ps1|jsp|gif|jpe?g|png|dat|bin)\b|\x02 ?(?:https?|ftps?|file)(?:://[^\x01?]*)?\?+(?:\x01|$)|[\x02=] ?(?:https?|ftps?)://[^\x01?]*\.(?:txt|sh|ps1|exe|pl|phtml|inc)\?*(?:\x01|$)",
     ),
     target(
         Class::Rfi,

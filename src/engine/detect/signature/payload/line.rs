@@ -15,7 +15,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     ),
     every(
         Class::LogInjection,
-        &["http/", "\n"],
+        &["http/", "\n", " ["],
         r"\d{1,3}(?:\.\d{1,3}){3} \S+ \S+ \[\d\d/[a-z]{3}/\d{4}:|\x22 (?:get|post|head) \S+ http/\d\.\d\x22 \d{3}|\x22(?:get|post|head) /[^\x22]* http/\d\.\d\x22 \d{3} |\n ?(?:\d{1,3}(?:\.\d{1,3}){3} |\[?\d{4}-\d\d-\d\d[t ]\d\d:\d\d|[a-z]{3} [ \d]\d \d\d:\d\d:\d\d |<\d{1,3}>)|\n ?\[?(?:info|warn|warning|error|debug|notice|alert|critical)[\]:] ",
     ),
 ];

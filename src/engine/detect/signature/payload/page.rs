@@ -41,8 +41,8 @@ pub(super) const PATTERNS: &[Pattern] = &[
     ),
     target(
         Class::Xss,
-        &["script", "mocha:"],
-        r"[\x02\x22'=`(;,:> /](?:j ?a ?v ?a ?|vb|live)s ?c ?r ?i ?p ?t ?: ?(?:[^\x01]{0,80}?(?:alert|confirm|prompt|eval|document|cookie|fromcharcode|fetch|import|location|settimeout|expression|function ?\(|window\.|top\.|//|%0a)|\[code|&)|[\x02\x22'=`(] ?(?:javascript|vbscript|livescript|mocha) ?:[^ \x01]|\burl ?\( ?['\x22]?javascript|\bjav ascript:",
+        &["script", "mocha:", "t:", "t :", "t\n:"],
+        r"[\x02\x22'=`(;,:> /](?:j ?a ?v ?a ?|vb|live)s ?c ?r ?i ?p ?t ?: ?(?:[^\x01]{0,80}?(?:alert|confirm|prompt|eval|document|cookie|fromcharcode|fetch|import|location|settimeout|expression|function ?\(|window\.|top\.|//|%0a)|\[code|&)|[\x02\x22'=`(] ?(?:javascript|vbscript|livescript|mocha) ?:[^ \x01]|\burl ?\( ?['\x22]?javascript|\bjav ascript:|[\x02\x22\x27=(]j?[ \n]?(?:a[ \n]?v[ \n]?a|v[ \n]?b)[ \n]?s[ \n]?c[ \n]?r[ \n]?i[ \n]?p[ \n]?t[ \n]?:(?:[^ \x01]|\x01|$)",
     ),
     target(
         Class::Xss,
@@ -136,5 +136,10 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Class::Xss,
         &[".cookie", "onerror", "onload"],
         r"\.cookie ?[;=]|;expires=|\bon(?:error|load) ?= ?(?:alert|prompt|confirm|eval|fetch|location)",
+    ),
+    every(
+        Class::Xss,
+        &["!entity", "url(", "url ("],
+        r"!entity %? ?\w+ system|\burl ?\( ?['\x22]?(?:java|vb)script",
     ),
 ];

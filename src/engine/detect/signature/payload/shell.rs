@@ -42,7 +42,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Class::Rce,
         &[";", "|", "`", "\n", "&", "$("],
         concat!(
-            r"(?:[;|`\n\x02]|&&?|\$\() ?(?:[;|&`(] ?)*",
+            r"(?:[;|`\n]|&&?|\$\() ?(?:[;|&`(] ?)*",
             bin!(),
             r"?",
             programs!(),
@@ -63,7 +63,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     target(
         Class::Rce,
         &[";", "|", "`", "\n", "&", "$("],
-        r"[;|`\n&\x02](?:[|&`(;] ?)*(?:cat|env|who|dir|set|sh|w|true|false|ping|sleep)(?:[;|&`)'\x22]|\x01|$)[;|&`)'\x22]?(?:\x01|$)|(?:^|\x02)[^\x01\x02;|`&]{0,20}[;|`&] ?(?:cat|env|who|set|sh|id|ls|ps)\b ?(?:\x01|$|['\x22;|&`])",
+        r"[;|`\n&](?:[|&`(;] ?)*(?:cat|env|who|dir|set|sh|w|true|false|ping|sleep)(?:[;|&`)'\x22]|\x01|$)[;|&`)'\x22]?(?:\x01|$)|(?:^|\x02)[^\x01\x02;|`&]{0,20}[;|`&] ?(?:cat|env|who|set|sh|id|ls|ps)\b ?(?:\x01|$|['\x22;|&`])",
     ),
     shell(
         Class::Rce,
@@ -153,7 +153,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     target(Class::Rce, &["~+", "~-", "!-"], r"\x02 ?~[+-]\d* ?(?:\x01|$)|\x02!-\d+"),
     shell(
         Class::Rce,
-        &["/"],
+        &["?", "*", "["],
         r"/(?:[e?*\[][^/\x01 ]{0,12}[t?*\]][^/\x01 ]{0,4}[c?*\]]|[b?*][i?*][n?*]|[u?*][s?*][r?*])/(?:[\w\]\[?*!/-]*[?*\[][^\x01]*)|/(?:e[t?*\[][^/\x01 ]{0,6}[?*\]]?[^/\x01 ]{0,4}|etc|\[[a-z]/*\]tc|[?][s?][?])/[^\x01 ]*[?*\[]|/\[\w/{2,}\]|\[\w/{2,}\]\w",
     ),
     shell(
@@ -196,7 +196,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     // a field that begins as no agent and no address does
     every(
         Class::Rce,
-        &[";", "|", "`", "&&"],
+        &[";", "|", "`", "&"],
         concat!(r"^ ?[;|`&][;|`& ]*", bin!(), r"?(?:", programs!(), "|", words!(), r")\b"),
     ),
     target(
