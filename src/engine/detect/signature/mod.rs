@@ -25,6 +25,8 @@ pub use self::request::{Request, Scratch, Signs, examine};
 pub use self::view::{Shape, View};
 
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod tests;
 
 thread_local! {
@@ -64,6 +66,9 @@ fn shown(text: &str) -> String {
     format!("`{text}`")
 }
 
+/// The versions of HTTP, and none.
+const VERSIONS: &[&[u8]] = &[b"", b"0.9", b"1", b"1.0", b"1.1", b"2", b"3"];
+
 fn request_of<'a>(event: &Event<'a>) -> Request<'a> {
     let row = event.row();
     let field = |field| event.field(field).unwrap_or_default();
@@ -87,6 +92,6 @@ fn request_of<'a>(event: &Event<'a>) -> Request<'a> {
         agent: field(Field::UserAgent),
         user: field(Field::User),
         is_origin,
-        is_broken: is_foreign || is_unsound,
+        is_broken: is_foreign || is_unsound || !VERSIONS.contains(&field(Field::HttpVersion)),
     }
 }

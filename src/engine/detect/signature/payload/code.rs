@@ -146,4 +146,10 @@ pub(super) const PATTERNS: &[Pattern] = &[
         &["{%", "<%", "#{", "*{", "${", "#set", "#foreach", "<#", "{if", "{system", "[[${", "@("],
         r"\{% ?(?:if|for|import|include|set|debug|extends|with|print|block|load|raw)\b|#\{[^}\x01]*(?:\d ?[*+] ?\d|\(|\.\w+)|\*\{ ?(?:\d|t\()|\$\{ ?(?:\d+ ?[*+/-] ?['\x22]?\d|t\(|''|@|\w+\.\w+\(|class\b|request\.|session\.|application\b|param\.)|#set ?\( ?\$|#foreach ?\(|<#(?:assign|list|if|import)\b|\{system\(|\[\[\$\{|@\(\d+ ?[*+]",
     ),
+    // arguments of PHP's own program, where the server hands it the query
+    target(
+        Class::Rce,
+        &["\u{1}-s", "\u{1}-d"],
+        r"\x01-s(?:\x01|$)|\x01-d ?(?:allow_url|auto_(?:prepend|append)|safe_mode|suhosin|disable_functions|open_basedir|cgi\.)",
+    ),
 ];

@@ -102,6 +102,8 @@ pub(super) const FIRING: &[(Class, &[&str])] = &[
             "/a?host=;c%5Cat%20/e'tc'/pass%22wd%22",
             "/a?host=x;cat$%7BIFS%7D/etc/passwd",
             "/a?cmd=whoami",
+            "/index.php?-s",
+            "/index.php?-d+allow_url_include%3d1+-d+auto_prepend_file%3dphp://input",
             "/a?x=;rm%20-rf%20/tmp/x",
             "/a?x=%3C?php%20system('id');?%3E",
             "/a?x=;phpinfo()",
