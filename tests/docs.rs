@@ -12,6 +12,7 @@ use std::process::Command;
 use gatewatch::config::Config;
 use gatewatch::engine::detect::explain::name_of;
 use gatewatch::engine::detect::rule::{self, Limit, Rule};
+use gatewatch::engine::detect::signature;
 use gatewatch::serve::reference;
 
 /// Pages for people, from the root of the repository.
@@ -28,6 +29,7 @@ const PAGES: &[&str] = &[
     "deploy/gatewatch.service",
     "deploy/gatewatch-once.service",
     "deploy/gatewatch-once.timer",
+    "docs/detection.md",
     "docs/encodings.md",
     "docs/metrics.md",
     "docs/rules.md",
@@ -203,13 +205,22 @@ fn the_limits_are_where_their_page_says() {
 
 #[test]
 fn the_page_of_metrics_is_the_table() {
-    let path = root().join("docs/metrics.md");
-    let made = format!("{METRICS_HEAD}{}", reference());
+    check_page("docs/metrics.md", &format!("{METRICS_HEAD}{}", reference()));
+}
+
+#[test]
+fn the_page_of_detection_is_the_tables() {
+    check_page("docs/detection.md", &signature::page());
+}
+
+#[track_caller]
+fn check_page(page: &str, made: &str) {
+    let path = root().join(page);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, &made).expect("docs/metrics.md can be written");
+        fs::write(&path, made).expect("a page that can be written");
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == made, "docs/metrics.md is old: UPDATE_GOLDEN=1 cargo test --test docs");
+    assert!(kept == made, "{page} is old: UPDATE_GOLDEN=1 cargo test --test docs");
 }
 
 const RULES_HEAD: &str = "\

@@ -46,6 +46,8 @@ struct Setting {
     trusted_proxies: Vec<String>,
     protected: Vec<String>,
     keep_empty: bool,
+    /// Signatures speak.
+    detect: bool,
     /// The source had to cut the last line.
     truncated_last: bool,
 }
@@ -58,6 +60,7 @@ impl Setting {
             trusted_proxies: Vec::new(),
             protected: Vec::new(),
             keep_empty: false,
+            detect: false,
             truncated_last: false,
         }
     }
@@ -77,6 +80,7 @@ impl Setting {
                 "--protected" => {
                     self.protected = value.split(',').map(str::to_owned).collect();
                 }
+                "--detect" => self.detect = true,
                 "--keep-empty" => self.keep_empty = true,
                 "--truncated-last" => self.truncated_last = true,
                 _ => panic!("`{name}` is no option of a golden case"),
@@ -116,7 +120,7 @@ fn events(setting: &Setting, blocks: &[&[u8]]) -> Vec<String> {
         id: "00000000-0000-4000-8000-000000000000".to_owned(),
         name: "web1.example.org".to_owned(),
     };
-    let encoder = Encoder::new(Encoding::Ecs, &agent, false);
+    let encoder = Encoder::new(Encoding::Ecs, &agent, false).detecting(setting.detect);
     let mut parser = setting.parser(&blocks.concat());
     let mut batch = EventBatch::default();
     let mut memory = Memory::default();

@@ -31,6 +31,10 @@ pub(super) struct Args {
     /// Show passwords and tokens in queries, instead of ***
     #[arg(long)]
     show_secrets: bool,
+    /// Say what each event looks like: sqli, xss, scanner … in gatewatch.detections, and the CVE in
+    /// vulnerability.id (ecs, ecs_compact)
+    #[arg(long)]
+    detect: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
@@ -38,8 +42,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     plan.keep_empty = true;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let agent = Agent { version, id: String::new(), name: plan.host.clone() };
-    let encoder =
-        Encoder::new(args.encoding, &agent, args.keep_original).showing_secrets(args.show_secrets);
+    let encoder = Encoder::new(args.encoding, &agent, args.keep_original)
+        .showing_secrets(args.show_secrets)
+        .detecting(args.detect);
     let now = plan.now;
     let mut out = Output::new();
     if let Some(names) = encoder.entry().header {

@@ -10,10 +10,11 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::units::Timestamp;
 
+use super::detect::signature::Signs;
 use super::field::HOT;
 pub use super::field::{FIELDS, Field, FieldEntry};
 pub use super::vocabulary::{
@@ -130,6 +131,9 @@ pub struct Row {
     pub suspect_forged: bool,
     /// How many times it happened: syslog says "message repeated", PAM "2 more failures".
     pub count: u32,
+    /// What the signatures find, worked out when [`crate::engine::detect::signature::of`] is first
+    /// asked.
+    pub signs: OnceLock<Signs>,
     spans: [Span; HOT],
     rare: (u32, u32),
 }
@@ -160,6 +164,7 @@ impl Default for Row {
             empty_user: false,
             suspect_forged: false,
             count: 1,
+            signs: OnceLock::new(),
             spans: [Span::ABSENT; HOT],
             rare: (0, 0),
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::signature::{self, Class};
 use crate::engine::address::{client_net, client_prefix};
 use crate::engine::batch::{Action, AuthOutcome, ClientSource, Event, FIELDS, Field, Kind};
 use crate::engine::enrich::crawler;
@@ -39,6 +40,11 @@ pub enum Subject {
     /// `gatewatch.crawler.standing`: `verified` or `claimed`, where the agent names a crawler whose
     /// networks are known.
     CrawlerStanding,
+    /// `gatewatch.detections`: the classes of attack that the signatures find; a line may have
+    /// several.
+    Detections,
+    /// `vulnerability.id`: the published weakness that a request is for.
+    Vulnerability,
     /// `source.ip`.
     SourceIp,
     /// `client.net`: the address (IPv4) or its /64 (IPv6): who a client is.
@@ -70,6 +76,8 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("gatewatch.auth.counted", Subject::AuthCounted),
     ("gatewatch.malformed", Subject::Malformed),
     ("gatewatch.crawler.standing", Subject::CrawlerStanding),
+    ("gatewatch.detections", Subject::Detections),
+    ("vulnerability.id", Subject::Vulnerability),
     ("source.ip", Subject::SourceIp),
     ("client.net", Subject::ClientNet),
     ("client.prefix", Subject::ClientPrefix),
@@ -115,10 +123,13 @@ impl Subject {
             let (web, auth) = categories(event);
             return (web && test(b"web")) || (auth && test(b"authentication"));
         }
+        if self == Self::Detections {
+            return signature::of(event).classes.iter().any(|class| test(class.name().as_bytes()));
+        }
         self.text(event).is_some_and(|value| test(&value))
     }
 
-    /// The value as text; of several categories the first.
+    /// The value as text; of several categories or classes the first.
     pub fn text<'a>(self, event: &Event<'a>) -> Option<Cow<'a, [u8]>> {
         let row = event.row();
         let fixed = |text: &'static str| Some(Cow::Borrowed(text.as_bytes()));
@@ -144,6 +155,10 @@ impl Subject {
             Self::AuthCounted => fixed(if row.auth?.counted { "true" } else { "false" }),
             Self::Malformed => fixed(row.malformed?.name()),
             Self::CrawlerStanding => fixed(crawler(event)?.name()),
+            Self::Detections => {
+                signature::of(event).classes.iter().next().map(Class::name).and_then(fixed)
+            }
+            Self::Vulnerability => fixed(signature::of(event).cve()?),
             // Where the text allows two readings, nobody is held to account.
             Self::SourceIp | Self::ClientNet | Self::ClientPrefix
                 if row.client_source == ClientSource::Ambiguous =>

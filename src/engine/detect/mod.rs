@@ -21,6 +21,7 @@ mod keys;
 mod known;
 pub mod predicate;
 pub mod rule;
+pub mod signature;
 mod silence;
 mod sketch;
 pub mod window;

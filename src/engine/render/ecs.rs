@@ -125,6 +125,7 @@ impl Scribe<'_, '_> {
             self.json.out.extend_from_slice(&self.encoder.encoder.shared);
         }
         self.log();
+        self.vulnerability();
         self.related();
         self.gatewatch();
         self.json.close(start, b'}');

@@ -264,6 +264,7 @@ pub struct Encoder {
     agent: Agent,
     keep_original: bool,
     show_secrets: bool,
+    detect: bool,
     /// What all events share, as [`Scheme::agent`] wrote it.
     shared: Vec<u8>,
 }
@@ -274,7 +275,14 @@ impl Encoder {
     pub fn new(encoding: Encoding, agent: &Agent, keep_original: bool) -> Self {
         let mut shared = Vec::new();
         (encoding.entry().scheme.agent)(agent, &mut shared);
-        Self { encoding, agent: agent.clone(), keep_original, show_secrets: false, shared }
+        Self {
+            encoding,
+            agent: agent.clone(),
+            keep_original,
+            show_secrets: false,
+            detect: false,
+            shared,
+        }
     }
 
     /// Writes the values of secret query parameters as they were logged; by default they are
@@ -282,6 +290,14 @@ impl Encoder {
     #[must_use]
     pub fn showing_secrets(mut self, show: bool) -> Self {
         self.show_secrets = show;
+        self
+    }
+
+    /// Says what each event looks like, by the signatures: `gatewatch.detections` and
+    /// `vulnerability`. Only ECS has a place for it.
+    #[must_use]
+    pub fn detecting(mut self, detect: bool) -> Self {
+        self.detect = detect;
         self
     }
 

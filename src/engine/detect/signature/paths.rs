@@ -1,0 +1,117 @@
+//! Paths that lead to secrets, copies and consoles.
+//!
+//! An entry stands anywhere in the path, as the view shows it and normalised. It begins where a
+//! segment begins; where it does not end in `/`, no letter may follow, and where it ends in
+//! `$`, nothing at all.
+
+/// The paths, lower-case.
+pub(super) const PATHS: &[&str] = &[
+    // what developers leave behind
+    "/cvs/entries",
+    "/dockerfile$",
+    "/docker-compose",
+    "/jenkinsfile$",
+    "/sftp-config.json",
+    "/composer.lock$",
+    "/@fs/",
+    "/@id/__",
+    "/server.key",
+    "/terraform.tfstate",
+    // secrets
+    "/id_rsa",
+    "/id_dsa",
+    "/id_ecdsa",
+    "/id_ed25519",
+    "/privkey.pem",
+    "/private.key",
+    "/credentials.json",
+    "/secrets.yml",
+    "/secrets.json",
+    "/service-account.json",
+    "/web.config",
+    "/appsettings.json",
+    "/application.properties",
+    "/application.yml",
+    "/local_settings.py",
+    "/config/database.yml",
+    "/config/master.key",
+    "/wp-config",
+    "/wp-content/debug.log",
+    "/wp-content/error.log",
+    "/wp-content/errors.log",
+    "/wp-content/mysql.sql",
+    "/wp-admin/install.php",
+    "/wp-admin/setup-config.php",
+    "/configuration.php-",
+    "/configuration.php.",
+    "/configuration.php~",
+    "/config.inc.php",
+    "/config.php.",
+    "/config.php~",
+    "/settings.php.",
+    "/storage/logs/laravel.log",
+    "/web-inf/",
+    "/meta-inf/",
+    // consoles and status
+    "/phpmyadmin",
+    "/pma/",
+    "/myadmin/",
+    "/mysqladmin/",
+    "/dbadmin/",
+    "/adminer",
+    "/phpinfo",
+    "/php-info.php",
+    "/info.php$",
+    "/server-status",
+    "/server-info",
+    "/actuator",
+    "/jolokia",
+    "/heapdump",
+    "/manager/html",
+    "/host-manager/",
+    "/jmx-console",
+    "/web-console/",
+    "/invoker/jmxinvokerservlet",
+    "/_profiler/",
+    "/_ignition/",
+    "/telescope/requests",
+    "/debug/pprof",
+    "/elmah.axd",
+    "/trace.axd",
+    "/console/login/loginform.jsp",
+    "/solr/admin",
+    "/_cat/indices",
+    "/_all_dbs",
+    "/v2/_catalog",
+    "/w00tw00t.",
+    "/cgi-bin/test-cgi",
+    "/cgi-bin/printenv",
+    // systems of files
+    "/etc/passwd$",
+    "/etc/shadow$",
+    "/proc/self/",
+    "/proc/interrupts",
+    "/sys/class",
+];
+
+/// Segments that begin with a dot and are asked for by programs of every day; all others are hidden
+/// files and folders, of which nothing is meant to be published.
+pub(super) const OPEN_DOTS: &[&str] = &[
+    ".well-known",
+    ".nojekyll",
+    ".hidden",
+    ".metadata_never_index",
+    ".metadata_never_index_unless_rootfs",
+    ".ql_disablethumbnails",
+    ".ql_disablecache",
+    ".spotlight-v100",
+    ".trashes",
+    ".temporaryitems",
+];
+
+/// Endings of files that are copies of something, or data that nobody publishes.
+pub(super) const ENDINGS: &[&str] = &[
+    "~", ".bak", ".backup", ".old", ".orig", ".save", ".swp", ".swo", ".sql", ".sql.gz",
+    ".sql.zip", ".sql.bz2", ".sql.tar", ".dump", ".db", ".sqlite", ".sqlite3", ".mdb", ".rdb",
+    ".ldf", ".mdf", ".pfx", ".p12", ".jks", ".kdbx", ".ppk", ".pem", ".env",
+];

@@ -1,0 +1,118 @@
+//! Paths out of the folder, files of the system, and addresses where the name of a file belongs.
+
+use super::{Class, Pattern, target};
+
+pub(super) const PATTERNS: &[Pattern] = &[
+    target(
+        Class::Traversal,
+        &["../", "..\\", "..;/", "..%", ".../", "...\\"],
+        r"(?:\.{2,}[/\\]+(?:\.[/\\]+)*){2}|\.\.;/|[\x02/\\]\.{2,}[/\\]+[^\x01]*(?:etc[/\\]|passwd|win\.ini|boot\.ini|web-inf|\.(?:conf|cnf|ini|log|env|history|htaccess|htpasswd|key|pem|sql|bak)(?:\x01|$| ))|^/?\.\.[/\\]|\x02/?\.\.[/\\]+(?:\x01|$|\{)|\x02\.\.[/\\]",
+    ),
+    target(
+        Class::Traversal,
+        &["/..", "\\.."],
+        r"\.\.(?:[/\\]+\.{1,2}){2}|/\.{6,}|[\x02/]\.{3,}[/\\]+(?:\x01|$|\{)|/\.\.(?:[^./\\\w]|$)\{?",
+    ),
+    target(
+        Class::Traversal,
+        &["0x2e", "0x2f", "0x5c"],
+        r"(?:\.|0x2e){1,2}0x(?:2f|5c)|0x2e0x2e|0x2e\.[/\\]|0x2f0x2e",
+    ),
+    target(Class::Traversal, &["/./", "/.//", "\\.\\"], r"(?:[/\\]+\.){4,}[/\\]|(?:\.[/\\]+){5}"),
+    target(
+        Class::Traversal,
+        &["etc/", "etc\\"],
+        r"(?:^|[/\\\x01\x02 '\x22<>|;:=,(])(?:private[/\\])?etc[/\\]+(?:passwd|shadow|gshadow|group|hosts|hostname|issue|motd|fstab|crontab|sudoers|subuid|subgid|master\.passwd|ssh|ssl|nginx|apache2?|httpd|mysql|redis|resolv\.conf|os-release|security|profile|environment|letsencrypt|inetd|services|exports|ldap|samba|cron)-?(?:[^\w-]|$)",
+    ),
+    target(
+        Class::Traversal,
+        &["/proc/", "/sys/", "/var/", "root/.", "home/", "/tmp/", "/usr/local/"],
+        r"[\x01\x02 '\x22<>|;:=/](?:/proc/(?:self|\d+|version|cmdline|cpuinfo|meminfo|mounts|net|sys|interrupts|modules|sched_debug)\b|/sys/(?:class|kernel|devices|block|firmware|module)\b|/var/(?:log|lib|run|mail|spool|www)/|/r[o]ot/\.|/h[o]me/\w+/\.|/tmp/\w|/usr/local/\w+/)|\x01/(?:sys/class|proc/self)",
+    ),
+    target(
+        Class::Traversal,
+        &[
+            "....",
+            "win.ini",
+            "boot.ini",
+            "system32",
+            "system.ini",
+            "web-inf",
+            "global.asa",
+            "winnt",
+            "windows/",
+            "windows\\",
+            "inetpub",
+            ":/",
+            ":\\",
+        ],
+        r"(?:win|boot)\.ini\b|\bglobal\.asa\b|\.{6,}(?:etc|win|boot|usr|var)|[/\\](?:system32|winnt|inetpub)\b|\bsystem\.ini\b|web-inf(?:[/\\]|web)|[\x02'\x22 =/][a-z]:[/\\]+(?:windows|winnt|inetpub|boot|users[/\\]|program|\w*\.ini|xampp|wamp)|inetpubwwwroot",
+    ),
+    target(
+        Class::Traversal,
+        &[
+            ".ssh/",
+            "id_rsa",
+            ".aws/",
+            "authorized_keys",
+            ".htpasswd",
+            "httpd.conf",
+            "nginx.conf",
+            "php.ini",
+            "history",
+            ".npmrc",
+            ".netrc",
+            ".pgpass",
+            ".my.cnf",
+            ".svn/",
+            ".config/",
+            ".cursor/",
+            ".claude/",
+            ".docker/",
+            ".sql.",
+            ".env",
+            "wp-config.php",
+            ".git/",
+            ".kube/",
+        ],
+        r"\x02(?:[^\x01]*[/\\ =])?(?:\.(?:ssh|aws|docker|git|svn|kube|config|cursor|claude)/|id_[rd]sa\b|\.env(?:\x01|$)|\.\w*history\b|\.(?:npmrc|netrc|pgpass|my\.cnf)\b|authorized_keys|\.htpasswd|\.bash_history|wp-config\.php|httpd\.conf|nginx\.conf|php\.ini)|\x02[^\x01/]*\.sql\.(?:zip|gz|tar|bz2)\b",
+    ),
+    target(
+        Class::Traversal,
+        &["://", "file:"],
+        r"\b(?:php|phar|expect|glob|ogg|rar|zip|ssh2(?:\.\w+)?|compress\.(?:zlib|bzip2)|zlib|netdoc|jar|data)://|\x02[^\x01]*\bfile:/",
+    ),
+    target(
+        Class::Rfi,
+        &["http", "ftp"],
+        r"\x02 ?(?:https?|ftps?)://(?:[^\x01@/]*@)?(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]|[0-9a-f]+(?::[0-9a-f]*){3,})(?::\d+)?/[^\x01]*\.(?:php\d?|phtml|txt|sh|pl|py|inc|cgi|exe|ps1|jsp|gif|jpe?g|png|dat|bin)\b|\x02 ?(?:https?|ftps?|file)(?:://[^\x01?]*)?\?+(?:\x01|$)|[\x02=] ?(?:https?|ftps?)://[^\x01?]*\.(?:txt|sh|ps1|exe|pl|phtml|inc)\?*(?:\x01|$)",
+    ),
+    target(
+        Class::Rfi,
+        &["http", "ftp"],
+        r"\x01(?:\w*(?:include|inc|require|template|tpl|module|theme|skin|conf|mosconfig)\w*|(?:abs|absolute|root|base|server|lib)_?(?:path|dir|url)?|file|filename|page_?file)\x02 ?(?:https?|ftps?)://",
+    ),
+    target(
+        Class::Ssrf,
+        &[
+            "localhost",
+            "loopback",
+            "docker.internal",
+            "containers.internal",
+            "cluster.local",
+            "localtest.me",
+            "lvh.me",
+        ],
+        r"(?:[^i]|[^r]i)\x02 ?(?:[a-z]{2,8}:/*)?(?:[^@\x01/ ]*@)?(?:(?:ip6-localhost|ipv6-localhost|ip6-loopback|localhost[46]?(?:\.localdomain[46]?)?)(?::\d+|/)|[\w.-]*(?:docker\.internal|containers\.internal|svc\.cluster\.local|localtest\.me|lvh\.me)\b)",
+    ),
+    target(
+        Class::Ssrf,
+        &["169.254", "metadata", "192.0.0.192", "100.100.100.200", "instance-data"],
+        r"\x02[^\x01]*?(?:https?:/*)(?:[^@\x01/ ]*@)?(?:169\.254\.\d+\.\d+|\[?::ffff:(?:a9fe|169\.254)|192\.0\.0\.192|100\.100\.100\.200|metadata\.(?:google|azure|packet|tencent|aws)[\w.]*|instance-data\b)",
+    ),
+    target(
+        Class::Ssrf,
+        &["http", "ftp", "gopher", "dict", "ldap", "tftp"],
+        r"(?:[^i]|[^r]i)\x02 ?(?:https?|ftp):/*(?:[^@\x01/ ]*@)?(?:127(?:\.\d+){1,3}|0\.0\.0\.0|0(?:[:/]|\x01|$)|10(?:\.\d+){3}|192\.168\.\d+\.\d+|172\.(?:1[6-9]|2\d|3[01])\.\d+\.\d+|\[(?:::1?|0*:[0:]*1|::ffff:[0-9a-f.:]+|f[cd][0-9a-f:]+|fe80:[0-9a-f:]*)\]|0x[0-9a-f]{2,8}\b|0[0-7]{3,}\b|\d{8,10}(?:[/:]|\x01|$))|\x02 ?(?:gopher|dict|ldaps?|tftp|sftp|netdoc)://",
+    ),
+];

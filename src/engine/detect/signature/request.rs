@@ -1,0 +1,272 @@
+//! What a request looks like: the lists and the patterns, asked in the order of their cost.
+//!
+//! Nearly all requests hold nothing to decode and none of the texts that any entry needs; they cost
+//! one look at each byte and one run of the automaton over the target.
+
+use super::class::{Class, Classes};
+use super::cves::CVES;
+use super::matcher::{Candidates, MATCHER, Matcher, has_odd_ending, is_hidden};
+use super::payload::On;
+use super::view::{FIELD_MAX, Marks, PARAM, Shape, View};
+
+/// The parts of an event that a client wrote. Empty is absent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a [u8],
+    /// The target as sent, or the text in its place that is none.
+    pub target: &'a [u8],
+    /// The referrer.
+    pub referrer: &'a [u8],
+    /// The agent.
+    pub agent: &'a [u8],
+    /// The user.
+    pub user: &'a [u8],
+    /// The log is that of a web server, which has no use for tunnels; proxies have.
+    pub is_origin: bool,
+    /// It is no sound request, or one for somebody else's site.
+    pub is_broken: bool,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Signs {
+    /// The classes.
+    pub classes: Classes,
+    /// Place in [`super::CVES`], from 1; 0 where there is none.
+    pub cve: u16,
+}
+
+impl Signs {
+    fn tell(&mut self, cve: u16) {
+        self.cve = cve + 1;
+        self.classes.add(Classes::of(Class::Cve));
+    }
+
+    /// `CVE-2021-44228`, where the request is for one.
+    pub fn cve(self) -> Option<&'static str> {
+        Some(CVES.get(usize::from(self.cve).checked_sub(1)?)?.id)
+    }
+}
+
+/// Buffers that are used again for the next event.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    view: View,
+    squeezed: Vec<u8>,
+    path: Vec<u8>,
+    candidates: Candidates,
+}
+
+/// What `request` looks like.
+pub fn examine(request: &Request<'_>, scratch: &mut Scratch) -> Signs {
+    let matcher = &*MATCHER;
+    let mut signs = Signs::default();
+    if request.is_broken || !is_known(request) {
+        signs.classes.add(Classes::of(Class::Protocol));
+    }
+    target(matcher, request, scratch, &mut signs);
+    if is_odd(request.user, &USER) {
+        other(matcher, request.user, Shape::Text, On::Target, scratch, &mut signs.classes);
+    }
+    if !request.agent.is_empty() {
+        if matcher.is_scanner(cut(request.agent)) {
+            signs.classes.add(Classes::of(Class::Scanner));
+        }
+        let begins = request.agent[0];
+        if is_odd(request.agent, &AGENT) || matches!(begins, b';' | b'&') {
+            other(matcher, request.agent, Shape::Text, On::Every, scratch, &mut signs.classes);
+        }
+    }
+    if is_odd(request.referrer, &REFERRER) {
+        other(matcher, request.referrer, Shape::Address, On::Every, scratch, &mut signs.classes);
+    }
+    if signs.cve == 0 && signs.classes.has(Class::Jndi) {
+        signs.tell(matcher.log4shell());
+    }
+    signs
+}
+
+fn cut(field: &[u8]) -> &[u8] {
+    &field[..field.len().min(FIELD_MAX)]
+}
+
+fn target(matcher: &Matcher, request: &Request<'_>, scratch: &mut Scratch, signs: &mut Signs) {
+    let target = cut(request.target);
+    let Scratch { view, squeezed, path, candidates } = scratch;
+    if !is_odd(target, &PATH) && !matcher.has_any(target) {
+        if has_odd_ending(target) || is_hidden(target) {
+            signs.classes.add(Classes::of(Class::SensitivePath));
+        }
+        return;
+    }
+    view.read(target, Shape::Address);
+    let text = view.text();
+    signs.classes.add(marked(view.marks));
+    matcher.candidates(text, candidates);
+    signs.classes.add(matcher.classes(candidates, On::Target, text));
+    signs.classes.add(matcher.classes(candidates, On::Shell, text));
+    if let Some(cve) = matcher.cve(candidates, request.method, text) {
+        signs.tell(cve);
+    }
+    normalise(path_of(text), path);
+    if path.as_slice() != path_of(text) {
+        matcher.candidates(path, candidates);
+    }
+    if matcher.is_sensitive(candidates, path) || has_odd_ending(path) || is_hidden(path) {
+        signs.classes.add(Classes::of(Class::SensitivePath));
+    }
+    if view.squeeze(squeezed) {
+        matcher.candidates(squeezed, candidates);
+        signs.classes.add(matcher.classes(candidates, On::Shell, squeezed));
+    }
+}
+
+/// The classes of what was met while a target was decoded.
+fn marked(marks: Marks) -> Classes {
+    let mut classes = Classes::NONE;
+    let forges = marks.nul || marks.escape || marks.bidi || marks.early_break || marks.lone_return;
+    for (is_met, class) in [
+        (forges, Class::LogInjection),
+        (marks.overlong, Class::Protocol),
+        (marks.comment, Class::Sqli),
+    ] {
+        if is_met {
+            classes.add(Classes::of(class));
+        }
+    }
+    classes
+}
+
+/// A field that is not the target.
+fn other(
+    matcher: &Matcher,
+    field: &[u8],
+    shape: Shape,
+    on: On,
+    scratch: &mut Scratch,
+    classes: &mut Classes,
+) {
+    let Scratch { view, candidates, .. } = scratch;
+    view.read(field, shape);
+    matcher.candidates(view.text(), candidates);
+    classes.add(matcher.classes(candidates, on, view.text()));
+    let marks = Marks { overlong: false, comment: false, ..view.marks };
+    classes.add(marked(marks));
+}
+
+/// The path in the view of a target.
+fn path_of(view: &[u8]) -> &[u8] {
+    &view[..memchr::memchr(PARAM, view).unwrap_or(view.len())]
+}
+
+/// Writes `path` without empty segments, `.` and `..`, and with `/` for every backslash.
+fn normalise(path: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    let segments = path.split(|byte| matches!(*byte, b'/' | b'\\'));
+    for segment in segments {
+        match segment {
+            b"" | b"." => (),
+            b".." => out.truncate(memchr::memrchr(b'/', out).unwrap_or(0)),
+            name => {
+                out.push(b'/');
+                out.extend_from_slice(name);
+            }
+        }
+    }
+    if path.ends_with(b"/") || out.is_empty() {
+        out.push(b'/');
+    }
+}
+
+/// Methods of HTTP, of its registered extensions and of caches.
+const METHODS: &[&[u8]] = &[
+    b"GET",
+    b"POST",
+    b"HEAD",
+    b"OPTIONS",
+    b"PUT",
+    b"DELETE",
+    b"PATCH",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"MKCOL",
+    b"COPY",
+    b"MOVE",
+    b"LOCK",
+    b"UNLOCK",
+    b"REPORT",
+    b"SEARCH",
+    b"MKCALENDAR",
+    b"ACL",
+    b"BIND",
+    b"UNBIND",
+    b"REBIND",
+    b"MERGE",
+    b"CHECKOUT",
+    b"CHECKIN",
+    b"UPDATE",
+    b"LABEL",
+    b"VERSION-CONTROL",
+    b"MKACTIVITY",
+    b"MKWORKSPACE",
+    b"BASELINE-CONTROL",
+    b"ORDERPATCH",
+    b"LINK",
+    b"UNLINK",
+    b"PURGE",
+    b"BAN",
+    b"QUERY",
+    b"PRI",
+    b"SUBSCRIBE",
+    b"UNSUBSCRIBE",
+    b"NOTIFY",
+    b"RPC_IN_DATA",
+    b"RPC_OUT_DATA",
+    b"BDELETE",
+    b"BMOVE",
+    b"BCOPY",
+    b"BPROPFIND",
+    b"BPROPPATCH",
+    b"POLL",
+];
+
+fn is_known(request: &Request<'_>) -> bool {
+    let method = request.method;
+    let is_tunnel = method == b"CONNECT" && !request.is_origin;
+    method.is_empty() || METHODS.contains(&method) || is_tunnel
+}
+
+type Bytes = [bool; 256];
+
+/// The field has something that a plain one lacks.
+fn is_odd(field: &[u8], odd: &Bytes) -> bool {
+    field.iter().fold(false, |sum, byte| sum | odd[usize::from(*byte)])
+}
+
+const fn all_but(plain: &[u8]) -> Bytes {
+    let mut table = [true; 256];
+    let mut byte = b'a';
+    while byte <= b'z' {
+        table[byte as usize] = false;
+        table[byte.to_ascii_uppercase() as usize] = false;
+        byte += 1;
+    }
+    let mut digit = b'0';
+    while digit <= b'9' {
+        table[digit as usize] = false;
+        digit += 1;
+    }
+    let mut at = 0;
+    while at < plain.len() {
+        table[plain[at] as usize] = false;
+        at += 1;
+    }
+    table
+}
+
+/// A target whose bytes are all of these is a path in which there is nothing to decode.
+static PATH: Bytes = all_but(b"/._-=~,@");
+static USER: Bytes = all_but(b"._-@ ");
+static REFERRER: Bytes = all_but(b"/._-=&?~,@:#+");
+static AGENT: Bytes = all_but(b"/._- ();:,+@?=");
