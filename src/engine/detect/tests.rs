@@ -122,7 +122,7 @@ fn eight_names_from_one_client_are_spraying() {
 
 #[test]
 fn probing_many_missing_paths_fires_and_missing_images_do_not() {
-    let probe = |n: u64| line(n, "198.51.100.9", "-", &format!("GET /x{n}.php HTTP/1.1"), 404);
+    let probe = |n: u64| line(n, "198.51.100.9", "-", &format!("GET /x{n} HTTP/1.1"), 404);
     let lines: Vec<String> = (0..15).map(probe).collect();
     check(
         &lines,
