@@ -9,6 +9,7 @@ use std::sync::Arc;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use gatewatch::engine::batch::EventBatch;
+use gatewatch::engine::detect::sigma::Collection;
 use gatewatch::engine::detect::{Detectors, Limits, rule};
 use gatewatch::engine::enrich::Enricher;
 use gatewatch::engine::format::FormatSet;
@@ -234,6 +235,48 @@ fn detect(bencher: Bencher<'_, '_>, attacked: bool) {
             }
             (detectors, alerts)
         });
+}
+
+/// Sigma rules as they are published, of all kinds, on top of the pack: each line is read once
+/// whatever their number.
+#[divan::bench(args = [0, 5, 500])]
+fn detect_sigma(bencher: Bencher<'_, '_>, count: usize) {
+    let log = combined(&config());
+    let batches = batches("combined", &log);
+    let mut rules = rule::builtin();
+    let mut collection = Collection::default();
+    (0..count).for_each(|number| collection.read("bench.yml", &sigma_rule(number)));
+    rules.extend(collection.compile().alert_rules());
+    counted(bencher, &log)
+        .with_inputs(|| Detectors::new(rules.clone(), Limits::new(SEED)))
+        .bench_local_values(|mut detectors| {
+            let mut alerts = Vec::new();
+            for batch in &batches {
+                detectors.see(batch, START.plus(Period::from_secs(30 * 86_400)), &mut alerts);
+            }
+            (detectors, alerts)
+        });
+}
+
+/// One of several shapes, with texts of its own.
+fn sigma_rule(number: usize) -> String {
+    let n = number * 7919 % 10_007;
+    let detection = match number % 8 {
+        0 => {
+            format!("s: {{cs-method: POST, cs-uri-query|contains: ['/app{n}/run.jsp', 'cmd{n}=']}}")
+        }
+        1 => format!("s: {{cs-uri-stem|endswith: '/shell{n}.php', sc-status: 200}}"),
+        2 => format!("s: {{cs-uri-query|contains|all: ['/api/v{n}', 'token', '%2e%2e']}}"),
+        3 => format!("s: {{cs-user-agent|contains: ['scan{n}', 'probe-{n}/', 'x{n}bot']}}"),
+        4 => format!("s: ['${{jndi{n}:', 'union{n} select', 'sleep({n})', '/etc/pass{n}']"),
+        5 => format!("s: {{cs-uri-query: '*/portal{n}/*.do?id=*', cs-method: GET}}"),
+        6 => format!("s: {{cs-uri-query|re: 'login{n}.*(?:exec|eval)[0-9]+'}}"),
+        _ => format!("s: {{cs-referer|contains: 'evil{n}.example', cs-user-agent: null}}"),
+    };
+    format!(
+        "title: Rule {number}\nid: bench-{number}\nlogsource: {{category: webserver}}\n\
+         detection:\n  {detection}\n  condition: s\nlevel: high\n"
+    )
 }
 
 #[divan::bench(args = ENCODINGS.iter().map(|entry| entry.name))]

@@ -9,8 +9,10 @@ use super::config::ConfigArgs;
 use super::environment;
 use super::exit;
 use super::output::Output;
+use super::rules::told;
 use crate::config::Config;
 use crate::daemon::credentials;
+use crate::engine::detect::sigma::State;
 use crate::escape::visible;
 use crate::io::{Clock as _, SystemClock};
 use crate::sink::{AnySink, KeyError, OtelVariables, SinkConfig, SinkContext};
@@ -55,6 +57,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         sound &= look_at_tls(sink, &mut out)?;
     }
     sound &= look_at_state(&config, &mut out)?;
+    for entry in config.rule_report.iter().filter(|entry| entry.state != State::Loaded) {
+        out.line(&format!("rule {}", visible(&told(entry))))?;
+    }
     let rules = config.rules.len();
     out.line(&format!("{rules} rules, {} sinks", config.sinks.len()))?;
     out.line(if sound { "the configuration can be used" } else { "see the lines marked !" })?;

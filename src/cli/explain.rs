@@ -35,8 +35,9 @@ pub(super) struct Args {
     line: String,
     #[command(flatten)]
     format: FormatArgs,
-    /// Rule file whose rules are asked beside those that come along
-    #[arg(long, value_name = "FILE")]
+    /// Rules that are asked beside those that come along: a file of ours (.toml), one of Sigma's
+    /// (.yml), or a folder of both
+    #[arg(long, value_name = "PATH")]
     rules: Option<std::path::PathBuf>,
     /// What to print
     #[arg(long, value_enum, default_value_t)]
@@ -104,6 +105,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 /// The rules that come along, and those of a file.
 fn rules(file: Option<&Path>) -> Result<Vec<Rule>> {
     let Some(file) = file else { return Ok(rule::builtin()) };
+    if file.extension().is_none_or(|extension| extension != "toml") {
+        return super::rules::in_force(&[file.to_owned()]);
+    }
     // As the daemon reads them, so that a mistake is told in the same words.
     let path = toml::Value::String(file.display().to_string());
     let text = format!("[rules]\nfiles = [{path}]\n");

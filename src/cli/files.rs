@@ -115,7 +115,7 @@ pub(super) fn read<W, T: Send>(
     plan: &Plan,
     enricher: &Arc<Enricher>,
     make: impl Fn() -> W + Sync,
-    work: impl Fn(&mut W, &EventBatch) -> T + Sync,
+    work: impl Fn(&mut W, &mut EventBatch) -> T + Sync,
     mut take: impl FnMut(&Done<T>) -> Result<()>,
     mut progress: impl FnMut(u64),
 ) -> Result<Finished<W>>
@@ -241,7 +241,7 @@ fn run_worker<W, T>(
     plan: &Plan,
     enricher: &Arc<Enricher>,
     state: &mut W,
-    work: &(impl Fn(&mut W, &EventBatch) -> T + Sync),
+    work: &(impl Fn(&mut W, &mut EventBatch) -> T + Sync),
 ) {
     // One parser a file; a scan of very many files keeps only those in use.
     let mut parsers: BTreeMap<usize, Parser> = BTreeMap::new();
@@ -260,7 +260,7 @@ fn run_worker<W, T>(
         parser.set_state(&job.state);
         parser.fill(&mut batch, job.text);
         turns.complete(job.number, &mut batch, parser.format_name());
-        let made = work(state, &batch);
+        let made = work(state, &mut batch);
         let done = Done { number: job.number, file: job.file, batch, made };
         if answers.send(done).is_err() {
             return;

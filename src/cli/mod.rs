@@ -16,6 +16,7 @@ mod output;
 mod parse;
 mod report;
 mod reveal;
+mod rules;
 mod run;
 mod scan;
 mod siem;
@@ -80,6 +81,7 @@ enum Command {
     Detect(detect::Args),
     Explain(explain::Args),
     Check(check::Args),
+    Rules(rules::Args),
     Alerts(alerts::Args),
     Report(report::Args),
     Notify(notify::Args),
@@ -114,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Detect(args) => detect::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Check(args) => check::run(args),
+        Command::Rules(args) => rules::run(args),
         Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
         Command::Notify(args) => notify::run(args),

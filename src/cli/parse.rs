@@ -1,5 +1,6 @@
 //! `gatewatch parse`: log lines to events, in any encoding.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -8,6 +9,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use super::files;
 use super::input::InputArgs;
 use super::output::Output;
+use super::rules;
+use crate::engine::detect::matcher::LineRules;
 use crate::engine::render::{Agent, ENCODINGS, Encoder, Encoding};
 
 /// Turns log lines into events, one for each line, in order; by default as JSON with the names of the
@@ -28,6 +31,10 @@ pub(super) struct Args {
     /// Each event carries its raw line
     #[arg(long)]
     keep_original: bool,
+    /// With --detect: each event names the rules that match it; a folder or a file of Sigma's (.yml)
+    /// or ours (.toml)
+    #[arg(long, value_name = "PATH", requires = "detect")]
+    rules: Vec<PathBuf>,
     /// Show passwords and tokens in queries, instead of ***
     #[arg(long)]
     show_secrets: bool,
@@ -46,6 +53,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         .showing_secrets(args.show_secrets)
         .detecting(args.detect);
     let now = plan.now;
+    let rules = if args.rules.is_empty() { None } else { Some(line_rules(&args.rules)?) };
     let mut out = Output::new();
     if let Some(names) = encoder.entry().header {
         out.write(format!("{names}\n").as_bytes())?;
@@ -53,8 +61,11 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let done = files::read(
         &plan,
         &Arc::new(args.input.enricher()?),
-        || (),
-        |(), batch| {
+        || rules.as_ref().map(LineRules::matcher),
+        |matcher, batch| {
+            if let (Some(rules), Some(matcher)) = (&rules, matcher) {
+                rules.mark(matcher, batch);
+            }
             let mut text = Vec::with_capacity(batch.bytes().len() * 6);
             let encoder = encoder.open(&batch.origin);
             for event in batch.events() {
@@ -70,6 +81,12 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     )?;
     out.flush()?;
     Ok(done.code)
+}
+
+/// The rules of folders and files that one event alone can meet.
+fn line_rules(paths: &[PathBuf]) -> Result<LineRules> {
+    let folder = rules::read(paths)?;
+    Ok(LineRules::new(folder.of_single_events()))
 }
 
 /// The names of the table with what they mean.

@@ -11,7 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::files::{self, Finished};
 use super::input::InputArgs;
 use super::output::{Output, colour};
-use crate::engine::detect::{AlertState, Detectors, Limits, rule};
+use super::rules;
+use crate::engine::detect::{AlertState, Detectors, Limits};
 use crate::engine::render::alert::alert_json;
 use crate::engine::tally::{Tally, TallyLimits};
 use crate::io::{Chance, Clock, Seeded, SystemClock};
@@ -42,6 +43,9 @@ enum Form {
 pub(super) struct Args {
     #[command(flatten)]
     input: InputArgs,
+    /// More rules: a folder or a file of Sigma's (.yml) or ours (.toml)
+    #[arg(long, value_name = "PATH")]
+    rules: Vec<PathBuf>,
     /// What to print
     #[arg(long, value_enum, default_value_t)]
     output: Form,
@@ -55,12 +59,13 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let mut alerts = Vec::new();
     let mut line = Vec::new();
     let seed = Seeded::from_machine().next_u64();
-    let mut detectors = Detectors::new(rule::builtin(), Limits::new(seed)).with_one_clock();
+    let rules = rules::in_force(&args.rules)?;
+    let mut detectors = Detectors::new(rules, Limits::new(seed)).with_one_clock();
     let Finished { files, states, code } = files::read(
         &plan,
         &enricher,
         || Tally::new(TallyLimits::scan(seed)),
-        Tally::add,
+        |tally, batch| tally.add(batch),
         |done| {
             let before = alerts.len();
             detectors.see(&done.batch, plan.now, &mut alerts);

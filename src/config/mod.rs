@@ -8,6 +8,7 @@
 mod discover;
 mod problem;
 mod read;
+mod rules;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 use crate::engine::detect::Allow;
 use crate::engine::detect::rule::{self, Rule};
+use crate::engine::detect::sigma::Entry;
 use crate::engine::enrich::{Enricher, Logins, Places, Proxies};
 use crate::engine::format::{FormatSet, fields_text};
 use crate::notify::MailConfig;
@@ -29,6 +31,7 @@ use crate::store::StoreConfig;
 
 pub use discover::{USUAL_LOGS, discover};
 pub use problem::Problem;
+pub use rules::RuleFolder;
 
 /// Where the configuration is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/gatewatch/gatewatch.toml";
@@ -60,6 +63,8 @@ pub struct AlertLogConfig {
 pub struct RulesConfig {
     /// Rule files; a rule with the id of a built-in one replaces it.
     pub files: Vec<PathBuf>,
+    /// Folders with Sigma rules (`.yml`) and rules of this program (`.toml`), with all below them.
+    pub folders: Vec<PathBuf>,
     /// Ids of rules that stay silent.
     pub disable: Vec<String>,
 }
@@ -105,6 +110,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// Whose alerts are not wanted.
     pub allowed: Vec<Allow>,
+    /// What became of each rule of `rules.folders`.
+    pub rule_report: Vec<Entry>,
 }
 
 impl Default for Config {
@@ -133,6 +140,7 @@ impl Default for Config {
             host: HostConfig::default(),
             rules: rule::builtin(),
             allowed: Vec::new(),
+            rule_report: Vec::new(),
         }
     }
 }

@@ -8,9 +8,10 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::{AlertLogConfig, ClientConfig, Config, HostConfig, Problem, RulesConfig};
+use super::{AlertLogConfig, ClientConfig, Config, HostConfig, Problem, RuleFolder, RulesConfig};
 use crate::engine::detect::Allow;
 use crate::engine::detect::rule::{self, Rule};
+use crate::engine::detect::sigma::Entry;
 use crate::engine::enrich::Logins;
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
@@ -188,7 +189,7 @@ fn unknown_field(message: &str) -> Option<(&str, String)> {
 impl Raw {
     /// The sections with their defaults; rules are read and joined.
     pub(super) fn into_config(self, files: Vec<PathBuf>, problems: &mut Vec<Problem>) -> Config {
-        let rules = rules_of(&self.rules.unwrap_or_default(), problems);
+        let (rules, rule_report) = rules_of(&self.rules.unwrap_or_default(), problems);
         let defaults = Config::default();
         let no_source = self.sources.is_empty();
         Config {
@@ -207,12 +208,19 @@ impl Raw {
             places: None,
             host: self.host.unwrap_or_default(),
             rules,
+            rule_report,
         }
     }
 }
 
-fn rules_of(config: &RulesConfig, problems: &mut Vec<Problem>) -> Vec<Rule> {
+/// The rules in force, and what became of those in folders. A folder is others' work and may hold
+/// rules that cannot be used here; those are reported and no mistake of the configuration.
+fn rules_of(config: &RulesConfig, problems: &mut Vec<Problem>) -> (Vec<Rule>, Vec<Entry>) {
     let mut rules = rule::builtin();
+    let mut add = |rule: Rule| {
+        rules.retain(|known: &Rule| known.id != rule.id);
+        rules.push(rule);
+    };
     for file in &config.files {
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,
@@ -223,10 +231,7 @@ fn rules_of(config: &RulesConfig, problems: &mut Vec<Problem>) -> Vec<Rule> {
         };
         match rule::parse(&text) {
             Ok(read) => {
-                for rule in read {
-                    rules.retain(|known| known.id != rule.id);
-                    rules.push(rule);
-                }
+                read.into_iter().for_each(&mut add);
             }
             Err(errors) => problems.extend(errors.iter().map(|error| Problem {
                 file: Some(file.clone()),
@@ -234,6 +239,18 @@ fn rules_of(config: &RulesConfig, problems: &mut Vec<Problem>) -> Vec<Rule> {
                 ..Problem::default()
             })),
         }
+    }
+    let mut report = Vec::new();
+    match RuleFolder::read(&config.folders) {
+        Ok(folder) => {
+            folder.alert_rules().into_iter().for_each(&mut add);
+            report = folder.sigma.report;
+        }
+        Err((path, error)) => problems.push(Problem {
+            key: "rules.folders".to_owned(),
+            hint: "name a folder with rules that this user may read".to_owned(),
+            ..Problem::of_file(&path, &error)
+        }),
     }
     for id in &config.disable {
         if !rules.iter().any(|rule| rule.id == *id) {
@@ -243,5 +260,5 @@ fn rules_of(config: &RulesConfig, problems: &mut Vec<Problem>) -> Vec<Rule> {
         }
     }
     rules.retain(|rule| !config.disable.contains(&rule.id));
-    rules
+    (rules, report)
 }

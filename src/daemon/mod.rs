@@ -28,7 +28,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Config;
 use crate::engine::detect::Alert;
+use crate::engine::detect::sigma::State;
 use crate::engine::render::Agent;
+use crate::escape::visible;
 use crate::io::{Chance as _, Clock, Seeded, SystemClock, Waker};
 use crate::notify::MailError;
 use crate::serve::{BuildInfo, Metrics, Readiness, ServeError, StoreState};
@@ -189,6 +191,7 @@ impl Daemon {
         let since = kept("watched.since", now.0.to_string())?;
         let nodename = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let host = config.host.name.clone().unwrap_or(nodename);
+        tell_rules(&config);
         let metrics = Metrics::new(&config.serve, &BuildInfo::current(), now);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let shared = Shared {
@@ -344,9 +347,26 @@ fn start_listeners(
     Ok(pipeline.listen(listeners, &sources, shared.seed)?)
 }
 
+/// Rules of folders that are not in force: somebody else wrote them, so they stop nothing.
+fn tell_rules(config: &Config) {
+    let odd = config.rule_report.iter().filter(|entry| entry.state != State::Loaded);
+    for entry in odd.clone().take(RULES_TOLD_MAX) {
+        let (file, line) = (visible(&entry.file), entry.line);
+        let reason = visible(entry.state.reason().unwrap_or_default());
+        tracing::warn!("{file}:{line}: rule {}: {reason}", entry.state.name());
+    }
+    if let Some(rest) = odd.count().checked_sub(RULES_TOLD_MAX).filter(|rest| 0 < *rest) {
+        tracing::warn!("{rest} more rules are not in force; `gatewatch check` names them");
+    }
+}
+
+/// Rules that are told one by one.
+const RULES_TOLD_MAX: usize = 20;
+
 fn prime_metrics(shared: &Shared, open: &[Alert]) {
     let rules = shared.config.rules.iter().map(|rule| (rule.id.as_str(), rule.severity));
     shared.metrics.add_rules(rules);
+    shared.metrics.set_rule_files(&shared.config.rule_report);
     shared.metrics.set_open_alerts(open);
     shared.metrics.add_site(&shared.host);
     for site in shared.config.sources.iter().filter_map(|source| source.site.as_deref()) {

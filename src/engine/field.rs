@@ -169,6 +169,10 @@ pub enum Field {
     Trailing,
     /// Why a line could not be parsed.
     Error,
+    /// Id of a rule that matches; set once for each.
+    RuleId,
+    /// Its title.
+    RuleName,
     /// Name of a label; its value is the pair behind it.
     LabelName,
     /// Value of the label named by the pair before it.
@@ -277,4 +281,6 @@ pub const FIELDS: &[FieldEntry] = &[
     number(Field::HaproxyRetries, "gatewatch.haproxy.retries"),
     text(Field::Trailing, "gatewatch.extra"),
     text(Field::Error, "error.message"),
+    text(Field::RuleId, "rule.id"),
+    text(Field::RuleName, "rule.name"),
 ];

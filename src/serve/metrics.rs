@@ -21,6 +21,7 @@ use super::observe::{
 use super::process::ProcessStats;
 use super::series::{SeriesTable, clean};
 use super::table::Metric;
+use crate::engine::detect::sigma::{Entry, State as RuleState};
 use crate::engine::detect::{Alert, AlertState, Severity};
 use crate::engine::format::Miss;
 use crate::engine::tally::{LEVELS, LoginCounts, MALFORMED, MAX_SITES, OTHER, SiteTally, Tally};
@@ -222,6 +223,15 @@ impl Metrics {
             state.series.shift(Metric::AlertsActive, &labels, 0.0);
             state.series.shift(Metric::AlertGroupsTracked, &[rule], 0.0);
             state.series.add(Metric::AlertGroupsEvicted, &[rule], 0);
+        }
+    }
+
+    /// Says what became of the rules in folders.
+    pub fn set_rule_files(&self, report: &[Entry]) {
+        let mut state = self.lock();
+        for name in RuleState::NAMES {
+            let count = report.iter().filter(|entry| entry.state.name() == name).count();
+            state.series.shift(Metric::RuleFiles, &[name], count as f64);
         }
     }
 

@@ -127,6 +127,8 @@ pub(super) enum Metric {
     AlertGroupsTracked,
     AlertGroupsEvicted,
     AlertsAllowed,
+    /// What became of the rules in folders.
+    RuleFiles,
     MetricsOverflow,
     ConnectionsLimited,
     BuildInfo,
@@ -467,6 +469,12 @@ pub const METRICS: &[MetricEntry] = &[
         "gatewatch_alerts_allowed_total",
         &["entry"],
         "Alerts that an entry of the allow-list kept silent.",
+    ),
+    gauge(
+        Metric::RuleFiles,
+        "gatewatch_sigma_rules",
+        &["state"],
+        "Rules in the folders of the configuration: loaded, unevaluable (no log here has what they look at), rejected.",
     ),
     // Ourselves.
     counter(

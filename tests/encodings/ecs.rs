@@ -100,8 +100,9 @@ fn check_field(path: &str, value: &Value, kind: &Kind, line: &str) {
         assert!(!kind.is_list, "{path} is no list: {line}");
         return check_value(path, value, kind, line);
     };
-    // An alert may know several addresses, users, sites and paths, an event never.
-    let is_several = line.contains(r#""kind":"alert""#) && 1 < items.len();
+    // An alert may know several addresses, users, sites and paths, an event only several rules.
+    let is_several = (line.contains(r#""kind":"alert""#) && 1 < items.len())
+        || matches!(path, "rule.id" | "rule.name");
     assert!((kind.is_list || is_several) && !items.is_empty(), "{path} is a list: {line}");
     for item in items {
         check_value(path, item, kind, line);

@@ -2,6 +2,7 @@
 //!
 //! Found once for each status and kind of event, because most events are no business of most rules.
 
+use super::announced::Announced;
 use super::field::Subject;
 use super::predicate;
 use super::rule::Rule;
@@ -36,6 +37,7 @@ const STATUS_ROWS: usize = 600;
 
 impl Board {
     pub(super) fn new(rules: &[Rule]) -> Self {
+        let is_announced: Vec<bool> = rules.iter().map(Announced::is).collect();
         let row = |index: usize| {
             let (status, auth, odd) = ((index / 4) as u16, index & 2 != 0, index & 1 != 0);
             let candidate = |(rule, one): (usize, &Rule)| {
@@ -43,7 +45,8 @@ impl Board {
                 let asked = |gate: predicate::Gate| {
                     gate.admits(status, auth, odd).then_some(gate.is_exact())
                 };
-                let (condition, against) = (asked(one.gate), share.and_then(asked));
+                let condition = if is_announced[rule] { None } else { asked(one.gate) };
+                let against = share.and_then(asked);
                 let then = one.then.as_ref().and_then(|then| asked(then.gate));
                 let is_needed = condition.is_some() || against.is_some() || then.is_some();
                 let is_for_the_busy = one.is_for_the_busy;

@@ -4,7 +4,7 @@
 //! are as the log has them, so whoever shows them makes them safe to look at.
 
 use super::field::{SUBJECTS, Subject};
-use super::predicate::{Predicate, TextTest};
+use super::predicate::{Pattern, Predicate, TextTest};
 use crate::engine::batch::{Event, FIELDS};
 
 /// Whether a condition holds, and what decided it.
@@ -53,36 +53,103 @@ fn joined(parts: &[Predicate], event: &Event<'_>, all: bool) -> Verdict {
 
 fn ground(leaf: &Predicate, event: &Event<'_>, holds: bool) -> String {
     match leaf {
-        Predicate::Number(subject, low, high) => {
-            let wanted = match (*low, *high) {
-                (low, high) if low == high => low.to_string(),
-                (low, u64::MAX) => format!("at least {low}"),
-                (0, high) => format!("at most {high}"),
-                (low, high) => format!("{low} to {high}"),
-            };
-            said(*subject, event, &wanted, holds)
-        }
-        Predicate::Text(subject, test, values, _) => {
-            let verb = match test {
-                TextTest::Equals => "",
-                TextTest::Contains => "a text with ",
-                TextTest::StartsWith => "a text that starts with ",
-                TextTest::EndsWith => "a text that ends with ",
-            };
-            let shown = values.iter().take(TOLD_MAX).map(|value| String::from_utf8_lossy(value));
-            let mut wanted = shown.collect::<Vec<_>>().join(" or ");
-            if let Some(rest) = values.len().checked_sub(TOLD_MAX).filter(|rest| 0 < *rest) {
+        Predicate::Number(subject, low, high) => said(*subject, event, &range(*low, *high), holds),
+        Predicate::Text(subject, patterns) => {
+            let mut wanted = worded(&patterns[..patterns.len().min(TOLD_MAX)]);
+            if let Some(rest) = patterns.len().checked_sub(TOLD_MAX).filter(|rest| 0 < *rest) {
                 wanted.push_str(&format!(" or {rest} more"));
             }
-            said(*subject, event, &format!("{verb}{wanted}"), holds)
+            said(*subject, event, &wanted, holds)
+        }
+        Predicate::Same(subject, _, other, _) => {
+            said(*subject, event, &format!("what {} is", name_of(*other)), holds)
         }
         Predicate::Exists(subject) => {
             let state = if holds { "is there" } else { "is not there" };
             format!("{} {state}", name_of(*subject))
         }
-        _ if holds => "the client is in one of the networks".to_owned(),
-        _ => "the client is in none of the networks".to_owned(),
+        Predicate::Net(subject, _) => {
+            let word = if holds { "one" } else { "none" };
+            format!("{} is in {word} of the networks", name_of(*subject))
+        }
+        Predicate::AtLeast(least, list) => {
+            let count = list.iter().filter(|one| one.holds(event)).count();
+            format!("{count} of {} conditions hold, wanted {least}", list.len())
+        }
+        Predicate::All(_) | Predicate::Any(_) | Predicate::Not(_) => "nothing is asked".to_owned(),
     }
+}
+
+/// A condition in words, a line for each of its tests.
+pub fn in_words(predicate: &Predicate) -> Vec<String> {
+    let mut lines = Vec::new();
+    words(predicate, "", &mut lines);
+    lines
+}
+
+fn words(predicate: &Predicate, indent: &str, lines: &mut Vec<String>) {
+    let (head, list) = match predicate {
+        Predicate::All(list) => ("all of".to_owned(), list.as_slice()),
+        Predicate::Any(list) => ("one of".to_owned(), list.as_slice()),
+        Predicate::AtLeast(least, list) => (format!("{least} of"), list.as_slice()),
+        Predicate::Not(one) => ("not".to_owned(), std::slice::from_ref(&**one)),
+        leaf => return lines.push(format!("{indent}{}", asked(leaf))),
+    };
+    lines.push(format!("{indent}{head}"));
+    let deeper = format!("{indent}  ");
+    list.iter().for_each(|one| words(one, &deeper, lines));
+}
+
+/// What a single test asks.
+fn asked(leaf: &Predicate) -> String {
+    match leaf {
+        Predicate::Number(subject, low, high) => {
+            format!("{} is {}", name_of(*subject), range(*low, *high))
+        }
+        Predicate::Text(subject, patterns) => {
+            format!("{} is {}", name_of(*subject), worded(patterns))
+        }
+        Predicate::Net(subject, nets) => {
+            let nets: Vec<String> = nets.iter().map(ToString::to_string).collect();
+            format!("{} is in {}", name_of(*subject), nets.join(" or "))
+        }
+        Predicate::Exists(subject) => format!("{} is there", name_of(*subject)),
+        Predicate::Same(subject, _, other, _) => {
+            format!("{} is what {} is", name_of(*subject), name_of(*other))
+        }
+        _ => String::new(),
+    }
+}
+
+fn range(low: u64, high: u64) -> String {
+    match (low, high) {
+        (low, high) if low == high => low.to_string(),
+        (low, u64::MAX) => format!("at least {low}"),
+        (0, high) => format!("at most {high}"),
+        (low, high) => format!("{low} to {high}"),
+    }
+}
+
+/// Patterns in words; how they are compared is said again only where it changes.
+fn worded(patterns: &[Pattern]) -> String {
+    let (mut text, mut before) = (String::new(), None);
+    for (test, shown) in patterns.iter().map(Pattern::shown) {
+        let verb = match test {
+            _ if before == Some(test) => "",
+            TextTest::Equals => "",
+            TextTest::Contains => "a text with ",
+            TextTest::StartsWith => "a text that starts with ",
+            TextTest::EndsWith => "a text that ends with ",
+            TextTest::Matches => "a text like ",
+        };
+        if before.is_some() {
+            text.push_str(" or ");
+        }
+        text.push_str(verb);
+        text.push_str(shown);
+        before = Some(test);
+    }
+    text
 }
 
 fn said(subject: Subject, event: &Event<'_>, wanted: &str, holds: bool) -> String {

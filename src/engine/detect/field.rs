@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use jiff::tz::TimeZone;
+
 use super::signature::{self, Class};
 use crate::engine::address::{client_net, client_prefix};
 use crate::engine::batch::{Action, AuthOutcome, ClientSource, Event, FIELDS, Field, Kind};
 use crate::engine::enrich::crawler;
+use crate::engine::text::unescape;
+use crate::units::Timestamp;
 
 /// Something of an event that a rule may look at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,6 +63,64 @@ pub enum Subject {
     Extension,
     /// `gatewatch.static`: `true` or `false`: the extension is one of what pages are made of.
     Static,
+    /// `event.original`: the whole line, as it is and with its escapes undone.
+    Line,
+    /// `event.duration`: how long the request took, in nanoseconds.
+    Duration,
+    /// The same in milliseconds, as W3C logs have it.
+    TimeTaken,
+    /// `HTTP/1.1`
+    Protocol,
+    /// `@timestamp`: the logged time in seconds since 1970.
+    Timestamp,
+    /// A part of the logged time in UTC.
+    Time(TimePart),
+}
+
+/// A part of a time, in UTC.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TimePart {
+    /// 0 to 59.
+    Minute,
+    /// 0 to 23.
+    Hour,
+    /// Of the month.
+    Day,
+    /// Of the year, by ISO 8601.
+    Week,
+    /// 1 to 12.
+    Month,
+    /// Four digits.
+    Year,
+}
+
+impl TimePart {
+    /// The part that a modifier of Sigma names.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "minute" => Self::Minute,
+            "hour" => Self::Hour,
+            "day" => Self::Day,
+            "week" => Self::Week,
+            "month" => Self::Month,
+            "year" => Self::Year,
+            _ => return None,
+        })
+    }
+
+    fn of(self, time: Timestamp) -> Option<u64> {
+        let seconds = i64::try_from(time.0 / 1_000_000_000).ok()?;
+        let time = jiff::Timestamp::from_second(seconds).ok()?.to_zoned(TimeZone::UTC);
+        u64::try_from(match self {
+            Self::Minute => i64::from(time.minute()),
+            Self::Hour => i64::from(time.hour()),
+            Self::Day => i64::from(time.day()),
+            Self::Week => i64::from(time.date().iso_week_date().week()),
+            Self::Month => i64::from(time.month()),
+            Self::Year => i64::from(time.year()),
+        })
+        .ok()
+    }
 }
 
 /// The subjects that are no text field, by name.
@@ -85,6 +147,17 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("site", Subject::Site),
     ("url.extension", Subject::Extension),
     ("gatewatch.static", Subject::Static),
+    ("event.original", Subject::Line),
+    ("event.duration", Subject::Duration),
+    ("gatewatch.time_taken_ms", Subject::TimeTaken),
+    ("gatewatch.protocol", Subject::Protocol),
+    ("@timestamp", Subject::Timestamp),
+    ("gatewatch.time.minute", Subject::Time(TimePart::Minute)),
+    ("gatewatch.time.hour", Subject::Time(TimePart::Hour)),
+    ("gatewatch.time.day", Subject::Time(TimePart::Day)),
+    ("gatewatch.time.week", Subject::Time(TimePart::Week)),
+    ("gatewatch.time.month", Subject::Time(TimePart::Month)),
+    ("gatewatch.time.year", Subject::Time(TimePart::Year)),
 ];
 
 /// Extensions of what pages are made of and nobody generates.
@@ -112,6 +185,10 @@ impl Subject {
         match self {
             Self::Status => (event.row().status != 0).then(|| u64::from(event.row().status)),
             Self::Bytes => event.row().bytes,
+            Self::Duration => event.row().duration_ns,
+            Self::TimeTaken => Some(event.row().duration_ns? / 1_000_000),
+            Self::Timestamp => Some(event.row().time.0 / 1_000_000_000),
+            Self::Time(part) => part.of(event.row().time),
             Self::Text(field) => crate::engine::text::parse_u64(event.field(field)?),
             _ => None,
         }
@@ -126,7 +203,26 @@ impl Subject {
         if self == Self::Detections {
             return signature::of(event).classes.iter().any(|class| test(class.name().as_bytes()));
         }
+        if self == Self::Line {
+            let line = event.line();
+            return test(line) || unescaped(line).is_some_and(|line| test(&line));
+        }
         self.text(event).is_some_and(|value| test(&value))
+    }
+
+    /// The value as an address, where it is one.
+    pub fn address(self, event: &Event<'_>) -> Option<IpAddr> {
+        match self {
+            Self::SourceIp | Self::ClientNet | Self::Text(Field::ClientAddress) => {
+                event.row().client
+            }
+            _ => std::str::from_utf8(&self.text(event)?).ok()?.parse().ok(),
+        }
+    }
+
+    /// It is the whole line, in which a text may stand anywhere.
+    pub fn is_line(self) -> bool {
+        self == Self::Line
     }
 
     /// The value as text; of several categories or classes the first.
@@ -147,7 +243,12 @@ impl Subject {
             Self::Reason => fixed(row.auth?.reason?.name()),
             Self::Module => fixed(row.module.name()),
             Self::Level => fixed(row.level.name()),
-            Self::Status | Self::Bytes => {
+            Self::Status
+            | Self::Bytes
+            | Self::Duration
+            | Self::TimeTaken
+            | Self::Timestamp
+            | Self::Time(_) => {
                 let number = self.number(event)?;
                 Some(Cow::Owned(number.to_string().into_bytes()))
             }
@@ -178,6 +279,11 @@ impl Subject {
                 event.field(Field::Path)?;
                 let is_static = extension(event).is_some_and(|ext| STATIC.contains(&&*ext));
                 fixed(if is_static { "true" } else { "false" })
+            }
+            Self::Line => Some(Cow::Borrowed(event.line())),
+            Self::Protocol => {
+                let version = event.field(Field::HttpVersion)?;
+                Some(Cow::Owned([b"HTTP/", version].concat()))
             }
         }
     }
@@ -233,6 +339,14 @@ fn append_text(value: &[u8], out: &mut Vec<u8>) {
 
 /// Longer values are cut in keys: a user name or a path may be anything.
 const MAX_VALUE_BYTES: usize = 256;
+
+/// The line with its escapes undone, where it has any.
+fn unescaped(line: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr(b'\\', line)?;
+    let mut out = Vec::with_capacity(line.len());
+    unescape(&mut out, line);
+    Some(out)
+}
 
 fn categories(event: &Event<'_>) -> (bool, bool) {
     let row = event.row();

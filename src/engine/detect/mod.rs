@@ -11,6 +11,7 @@
 pub mod advice;
 mod alert;
 mod allow;
+mod announced;
 mod board;
 pub mod busy;
 mod evidence;
@@ -19,8 +20,10 @@ pub mod field;
 mod firing;
 mod keys;
 mod known;
+pub mod matcher;
 pub mod predicate;
 pub mod rule;
+pub mod sigma;
 pub mod signature;
 mod silence;
 mod sketch;
@@ -29,6 +32,7 @@ pub mod window;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use self::announced::Announced;
 use self::board::Board;
 use self::busy::{Busy, Suspects};
 use self::evidence::{Pool, Trace};
@@ -92,6 +96,7 @@ pub struct Detectors {
     suspects: Suspects,
     known: Known,
     silences: Silences,
+    announced: Announced,
 }
 
 /// How far each source has come. An alert ends when every source that still speaks has passed its
@@ -137,9 +142,11 @@ impl Detectors {
     pub fn new(rules: Vec<Rule>, limits: Limits) -> Self {
         let hasher = ahash::RandomState::with_seeds(limits.seed, 7, 11, 13);
         let board = Arc::new(Board::new(&rules));
+        let announced = Announced::new(&rules);
         let silences = Silences::new(&rules);
         let covers = rules.iter().map(|rule| covers(&rules, rule)).collect();
         Self {
+            announced,
             rules,
             keys: Keys::new(limits.keys_max, hasher.clone()),
             pool: Pool::new(limits.evidence_bytes_max),
@@ -299,6 +306,13 @@ impl Detectors {
         let is_busy = client.is_some_and(|client| self.busy.see(client, time));
         let is_suspect = client.is_some_and(|client| self.suspects.has(client));
         let mut evidence = None;
+        self.announced.ask(event);
+        for at in 0..self.announced.matching().len() {
+            let index = self.announced.matching()[at];
+            let number = *evidence
+                .get_or_insert_with(|| self.pool.keep(Trace::of(event, origin, ids.of(event))));
+            self.matched(index, event, Seen { time, evidence: number }, alerts);
+        }
         for candidate in &board.rows[Board::row(event)] {
             if candidate.is_for_the_busy && !is_busy {
                 continue;

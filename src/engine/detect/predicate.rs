@@ -6,7 +6,16 @@
 //!
 //! All entries of a table must hold; of a list one is enough. `any = [{…}, {…}]`, `all = [{…}]`
 //! and `not = {…}` combine tables. Text is compared without case, as in Sigma; `|cased` compares
-//! exactly.
+//! exactly. `*`, `?` and `\` mean what they mean there: [`pattern`].
+//!
+//! [`Predicate::holds`] is what a condition means. [`super::matcher`] answers the same for many
+//! conditions at once.
+
+mod encoded;
+mod entry;
+pub mod pattern;
+
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use toml::{Table, Value};
@@ -14,39 +23,39 @@ use toml::{Table, Value};
 use super::field::Subject;
 use crate::engine::batch::{Event, Field};
 
+pub use entry::{Fields, Literal};
+pub use pattern::{Pattern, TextTest};
+
 /// A compiled condition.
 #[derive(Clone, Debug)]
 pub enum Predicate {
     /// Holds if all of these do; holds if there is none.
     All(Vec<Self>),
-    /// Holds if one of these does.
+    /// Holds if one of these does; does not if there is none.
     Any(Vec<Self>),
     /// Holds if this does not.
     Not(Box<Self>),
+    /// At least so many of these hold.
+    AtLeast(usize, Vec<Self>),
     /// The number lies in this range, ends included.
     Number(Subject, u64, u64),
-    /// A text test on one subject; one of the values is enough.
-    Text(Subject, TextTest, Vec<Box<[u8]>>, bool),
-    /// The client's address lies in one of these networks.
-    Net(Vec<IpNet>),
+    /// The subject's text passes one of these.
+    Text(Subject, Vec<Pattern>),
+    /// The address lies in one of these networks.
+    Net(Subject, Vec<IpNet>),
     /// The subject has a value.
     Exists(Subject),
-}
-
-/// How a text is compared.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TextTest {
-    /// The whole value.
-    Equals,
-    /// `|contains`.
-    Contains,
-    /// `|startswith`.
-    StartsWith,
-    /// `|endswith`.
-    EndsWith,
+    /// The first subject's text passes the test with the second's; with its case, if so said.
+    Same(Subject, TextTest, Subject, bool),
 }
 
 impl Predicate {
+    /// Holds for every event.
+    pub const ALWAYS: Self = Self::All(Vec::new());
+
+    /// Holds for none.
+    pub const NEVER: Self = Self::Any(Vec::new());
+
     /// Compiles a table; the complaint names the key and the fix.
     pub fn compile(table: &Table) -> Result<Self, String> {
         let mut all = Vec::new();
@@ -58,7 +67,7 @@ impl Predicate {
                     let table = value.as_table().ok_or("`not` takes a table")?;
                     Self::Not(Box::new(Self::compile(table)?))
                 }
-                _ => Self::entry(key, value)?,
+                _ => entry::of_toml(key, value)?,
             });
         }
         Ok(match all.len() {
@@ -67,117 +76,118 @@ impl Predicate {
         })
     }
 
-    fn entry(key: &str, value: &Value) -> Result<Self, String> {
-        let mut parts = key.split('|');
-        let name = parts.next().unwrap_or_default();
-        let subject = Subject::named(name).ok_or_else(|| {
-            let near = crate::units::nearest(name, Subject::names());
-            let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-            format!("`{name}` is no field{hint}")
-        })?;
-        let (mut test, mut cased, mut every) = (TextTest::Equals, false, false);
-        for modifier in parts {
-            match modifier {
-                "contains" => test = TextTest::Contains,
-                "startswith" => test = TextTest::StartsWith,
-                "endswith" => test = TextTest::EndsWith,
-                "cased" => cased = true,
-                "all" => every = true,
-                "gt" | "gte" | "lt" | "lte" => return Self::range(subject, key, modifier, value),
-                "cidr" => return Self::nets(key, value),
-                "exists" => {
-                    let wanted = value.as_bool().ok_or("`|exists` takes true or false")?;
-                    let exists = Self::Exists(subject);
-                    return Ok(if wanted { exists } else { Self::Not(Box::new(exists)) });
-                }
-                _ => return Err(format!("`{modifier}` in `{key}` is no modifier known here")),
-            }
-        }
-        Self::values(subject, test, cased, every, key, value)
-    }
-
-    fn values(
-        subject: Subject,
-        test: TextTest,
-        cased: bool,
-        every: bool,
-        key: &str,
-        value: &Value,
-    ) -> Result<Self, String> {
-        let list = match value {
-            Value::Array(list) => list.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        if list.is_empty() {
-            return Err(format!("`{key}` has an empty list, so it could never hold"));
-        }
-        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-        for item in list {
-            match item {
-                Value::Integer(number) if test == TextTest::Equals => {
-                    let number = u64::try_from(*number).map_err(|_| negative(key))?;
-                    numbers.push(Self::Number(subject, number, number));
-                }
-                Value::Boolean(flag) => texts.push(flag.to_string().into_bytes().into()),
-                Value::String(text) if cased => texts.push(text.clone().into_bytes().into()),
-                Value::String(text) => texts.push(text.to_lowercase().into_bytes().into()),
-                _ => return Err(format!("`{key}` takes text or numbers")),
-            }
-        }
-        if every {
-            let each = texts.into_iter().map(|text| Self::Text(subject, test, vec![text], cased));
-            return Ok(Self::All(each.collect()));
-        }
-        if !texts.is_empty() {
-            numbers.push(Self::Text(subject, test, texts, cased));
-        }
-        Ok(match numbers.len() {
-            1 => numbers.remove(0),
-            _ => Self::Any(numbers),
-        })
-    }
-
-    fn range(subject: Subject, key: &str, modifier: &str, value: &Value) -> Result<Self, String> {
-        let limit = value.as_integer().ok_or_else(|| format!("`{key}` takes a whole number"))?;
-        let limit = u64::try_from(limit).map_err(|_| negative(key))?;
-        let (low, high) = match modifier {
-            "gt" => (limit.saturating_add(1), u64::MAX),
-            "gte" => (limit, u64::MAX),
-            "lt" if limit == 0 => return Err(format!("`{key}` = 0 could never hold")),
-            "lt" => (0, limit - 1),
-            _ => (0, limit),
-        };
-        Ok(Self::Number(subject, low, high))
-    }
-
-    fn nets(key: &str, value: &Value) -> Result<Self, String> {
-        let list = match value {
-            Value::Array(list) => list.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        let net = |item: &Value| item.as_str().and_then(|text| text.parse().ok());
-        let nets: Option<Vec<IpNet>> = list.iter().map(net).collect();
-        let nets = nets.ok_or_else(|| format!("`{key}` takes networks such as `192.0.2.0/24`"))?;
-        Ok(Self::Net(nets))
-    }
-
     /// Whether the condition holds for `event`.
     pub fn holds(&self, event: &Event<'_>) -> bool {
         match self {
             Self::All(all) => all.iter().all(|one| one.holds(event)),
             Self::Any(any) => any.iter().any(|one| one.holds(event)),
             Self::Not(one) => !one.holds(event),
+            Self::AtLeast(least, some) => {
+                *least <= some.iter().filter(|one| one.holds(event)).take(*least).count()
+            }
             Self::Number(subject, low, high) => {
                 subject.number(event).is_some_and(|number| (*low..=*high).contains(&number))
             }
-            Self::Text(subject, test, values, cased) => subject
-                .any(event, |text| values.iter().any(|value| test.passes(text, value, *cased))),
-            Self::Net(nets) => {
-                event.row().client.is_some_and(|ip| nets.iter().any(|net| net.contains(&ip)))
+            Self::Text(subject, patterns) => {
+                subject.any(event, |text| patterns.iter().any(|pattern| pattern.passes(text)))
+            }
+            Self::Net(subject, nets) => {
+                let inside = |ip: IpAddr| nets.iter().any(|net| net.contains(&ip));
+                subject.address(event).is_some_and(inside)
             }
             Self::Exists(subject) => subject.text(event).is_some(),
+            Self::Same(subject, test, other, cased) => other.text(event).is_some_and(|value| {
+                let value = if *cased { value.into_owned() } else { value.to_ascii_lowercase() };
+                subject.any(event, |text| pattern::compare(*test, text, &value, *cased))
+            }),
         }
     }
+
+    /// The same condition without what cannot hold and what always does.
+    pub fn simplified(self) -> Self {
+        match self {
+            Self::All(all) => {
+                let mut kept = Vec::new();
+                for one in all.into_iter().map(Self::simplified) {
+                    match one {
+                        Self::All(inner) => kept.extend(inner),
+                        Self::Any(none) if none.is_empty() => return Self::NEVER,
+                        one => kept.push(one),
+                    }
+                }
+                if kept.len() == 1 { kept.remove(0) } else { Self::All(kept) }
+            }
+            Self::Any(any) => {
+                let mut kept = Vec::new();
+                for one in any.into_iter().map(Self::simplified) {
+                    match one {
+                        Self::Any(inner) => kept.extend(inner),
+                        Self::All(none) if none.is_empty() => return Self::ALWAYS,
+                        one => kept.push(one),
+                    }
+                }
+                if kept.len() == 1 { kept.remove(0) } else { Self::Any(kept) }
+            }
+            Self::Not(one) => match one.simplified() {
+                Self::Not(inner) => *inner,
+                one if one.is_always() => Self::NEVER,
+                one if one.is_never() => Self::ALWAYS,
+                one => Self::Not(Box::new(one)),
+            },
+            Self::AtLeast(least, some) => {
+                let (mut least, mut kept) = (least, Vec::new());
+                for one in some.into_iter().map(Self::simplified) {
+                    if one.is_always() {
+                        least = least.saturating_sub(1);
+                    } else if !one.is_never() {
+                        kept.push(one);
+                    }
+                }
+                match least {
+                    0 => Self::ALWAYS,
+                    1 => Self::Any(kept).simplified(),
+                    least if kept.len() < least => Self::NEVER,
+                    least if kept.len() == least => Self::All(kept).simplified(),
+                    least => Self::AtLeast(least, kept),
+                }
+            }
+            leaf => leaf,
+        }
+    }
+
+    /// It is known to hold for every event.
+    pub fn is_always(&self) -> bool {
+        matches!(self, Self::All(none) if none.is_empty())
+    }
+
+    /// It is known to hold for none.
+    pub fn is_never(&self) -> bool {
+        matches!(self, Self::Any(none) if none.is_empty())
+    }
+
+    /// The subjects that it looks at.
+    pub fn subjects(&self, out: &mut Vec<Subject>) {
+        match self {
+            Self::All(list) | Self::Any(list) | Self::AtLeast(_, list) => {
+                list.iter().for_each(|one| one.subjects(out));
+            }
+            Self::Not(one) => one.subjects(out),
+            Self::Number(subject, ..)
+            | Self::Text(subject, _)
+            | Self::Net(subject, _)
+            | Self::Exists(subject) => out.push(*subject),
+            Self::Same(subject, _, other, _) => out.extend([*subject, *other]),
+        }
+    }
+}
+
+fn tables(key: &str, value: &Value) -> Result<Vec<Predicate>, String> {
+    let list = value.as_array().ok_or_else(|| format!("`{key}` takes a list of tables"))?;
+    let table = |item: &Value| match item.as_table() {
+        Some(table) => Predicate::compile(table),
+        None => Err(format!("`{key}` takes a list of tables")),
+    };
+    list.iter().map(table).collect()
 }
 
 /// The methods of nearly all requests.
@@ -212,21 +222,19 @@ impl Gate {
                 // A line without a status has no number, so zero never matches.
                 Self { statuses: (*low.max(&1), *high), exact: true, ..Self::OPEN }
             }
-            Predicate::Text(Subject::EventKind, TextTest::Equals, values, _)
-                if values.iter().all(|value| **value == *b"pipeline_error") =>
+            Predicate::Text(Subject::EventKind, patterns)
+                if !patterns.iter().any(|pattern| pattern.passes(b"event")) =>
             {
                 Self { statuses: (0, 0), ..Self::OPEN }
             }
-            Predicate::Text(Subject::Text(Field::Method), TextTest::Equals, values, _) => {
-                let is_plain = |value: &[u8]| is_plain_method(&value.to_ascii_uppercase());
-                Self { odd_method: !values.iter().any(|value| is_plain(value)), ..Self::OPEN }
+            Predicate::Text(Subject::Text(Field::Method), patterns) => {
+                let passes = |method: &&[u8]| patterns.iter().any(|one| one.passes(method));
+                Self { odd_method: !PLAIN_METHODS.iter().any(passes), ..Self::OPEN }
             }
             Predicate::Not(inner) => match &**inner {
-                Predicate::Text(Subject::Text(Field::Method), TextTest::Equals, values, false) => {
-                    let excludes = |method: &&[u8]| {
-                        values.iter().any(|value| value.eq_ignore_ascii_case(method))
-                    };
-                    Self { odd_method: PLAIN_METHODS.iter().all(excludes), ..Self::OPEN }
+                Predicate::Text(Subject::Text(Field::Method), patterns) => {
+                    let passes = |method: &&[u8]| patterns.iter().any(|one| one.passes(method));
+                    Self { odd_method: PLAIN_METHODS.iter().all(passes), ..Self::OPEN }
                 }
                 _ => Self::OPEN,
             },
@@ -254,10 +262,12 @@ impl Gate {
                 });
                 joined.unwrap_or(Self::OPEN)
             }
-            Predicate::Number(..)
+            Predicate::AtLeast(..)
+            | Predicate::Number(..)
             | Predicate::Text(..)
-            | Predicate::Net(_)
-            | Predicate::Exists(_) => Self::OPEN,
+            | Predicate::Net(..)
+            | Predicate::Exists(_)
+            | Predicate::Same(..) => Self::OPEN,
         }
     }
 
@@ -274,37 +284,5 @@ impl Gate {
     /// Whatever is admitted matches.
     pub fn is_exact(self) -> bool {
         self.exact
-    }
-}
-
-fn negative(key: &str) -> String {
-    format!("`{key}` takes no negative number")
-}
-
-fn tables(key: &str, value: &Value) -> Result<Vec<Predicate>, String> {
-    let list = value.as_array().ok_or_else(|| format!("`{key}` takes a list of tables"))?;
-    let table = |item: &Value| match item.as_table() {
-        Some(table) => Predicate::compile(table),
-        None => Err(format!("`{key}` takes a list of tables")),
-    };
-    list.iter().map(table).collect()
-}
-
-impl TextTest {
-    /// `value` is lower-case unless `cased`.
-    fn passes(self, text: &[u8], value: &[u8], cased: bool) -> bool {
-        let same = |part: &[u8]| {
-            if cased { part == value } else { part.eq_ignore_ascii_case(value) }
-        };
-        match self {
-            Self::Equals => same(text),
-            Self::StartsWith => text.len() >= value.len() && same(&text[..value.len()]),
-            Self::EndsWith => text.len() >= value.len() && same(&text[text.len() - value.len()..]),
-            Self::Contains if cased => memchr::memmem::find(text, value).is_some(),
-            Self::Contains => {
-                value.is_empty()
-                    || text.windows(value.len()).any(|part| part.eq_ignore_ascii_case(value))
-            }
-        }
     }
 }

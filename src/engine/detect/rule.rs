@@ -12,7 +12,7 @@ use crate::units::Period;
 pub const PACK: &str = include_str!("pack.toml");
 
 /// Largest `threshold` and `distinct.min`: what one key may cost in memory.
-const MAX_LIMIT: usize = 4096;
+pub(super) const MAX_LIMIT: usize = 4096;
 
 /// A compiled rule.
 #[derive(Clone, Debug)]
@@ -120,6 +120,58 @@ impl Rule {
     /// Values of subject `index` of [`Rule::distinct`] that a key must remember.
     pub fn values_max(&self, index: usize) -> usize {
         self.limits.iter().map(|limit| limit.values[index]).max().unwrap_or(0)
+    }
+
+    /// A rule that one event fires: an alert for each client, or for each site where the lines name
+    /// no client.
+    pub fn of_single_events(
+        id: &str,
+        title: &str,
+        condition: Predicate,
+        severity: Severity,
+        has_client: bool,
+    ) -> Self {
+        let (name, subject, advice) = if has_client {
+            ("client.net", Subject::ClientNet, "block_client")
+        } else {
+            ("site", Subject::Site, "check_server")
+        };
+        let window = Period::from_secs(600);
+        Self {
+            id: id.to_owned(),
+            version: 1,
+            title: title.to_owned(),
+            category: web(),
+            gate: Gate::of(&condition),
+            condition,
+            group_by: vec![(name.to_owned(), subject)],
+            distinct: Vec::new(),
+            limits: vec![Limit { window, events: 1, values: Vec::new() }],
+            share: None,
+            sum: None,
+            then: None,
+            first_seen: None,
+            silence: None,
+            covered_by: Vec::new(),
+            is_for_the_busy: false,
+            severity,
+            resolve_after: quiet_after(window),
+            explain: format!("{{count}} events of {{{name}}} match this rule within {{window}}"),
+            advise: vec![advice.to_owned()],
+            attack: Vec::new(),
+        }
+    }
+
+    /// One event alone can fire it.
+    pub fn is_of_single_events(&self) -> bool {
+        let is_single =
+            |limit: &Limit| limit.events == 1 && limit.values.iter().all(|min| *min == 0);
+        self.limits.iter().any(is_single)
+            && self.share.is_none()
+            && self.sum.is_none()
+            && self.then.is_none()
+            && self.first_seen.is_none()
+            && self.silence.is_none()
     }
 
     /// Each alert is about one client or one user, so whatever they do belongs to it.
@@ -290,14 +342,34 @@ pub fn builtin() -> Vec<Rule> {
     parse(PACK).expect("the built-in pack compiles: a test reads it")
 }
 
+impl RuleError {
+    /// The id of the rule that it is about; `rule file` where it is about all of them.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    /// What is wrong.
+    pub fn complaint(&self) -> &str {
+        &self.complaint
+    }
+}
+
 /// Reads a rule file; all complaints at once.
 pub fn parse(text: &str) -> Result<Vec<Rule>, Vec<RuleError>> {
+    let (rules, errors) = parse_each(text);
+    if errors.is_empty() { Ok(rules) } else { Err(errors) }
+}
+
+/// Reads a rule file: the rules that are sound, and what is wrong with the others.
+pub fn parse_each(text: &str) -> (Vec<Rule>, Vec<RuleError>) {
     let complain = |rule: &str, complaint: String| RuleError { rule: rule.to_owned(), complaint };
-    let file: RawFile =
-        toml::from_str(text).map_err(|error| vec![complain("rule file", error.to_string())])?;
+    let file: RawFile = match toml::from_str(text) {
+        Ok(file) => file,
+        Err(error) => return (Vec::new(), vec![complain("rule file", error.to_string())]),
+    };
     if file.schema != 1 {
         let complaint = format!("schema = {} is not known; this version reads 1", file.schema);
-        return Err(vec![complain("rule file", complaint)]);
+        return (Vec::new(), vec![complain("rule file", complaint)]);
     }
     let (mut rules, mut errors): (Vec<Rule>, Vec<RuleError>) = (Vec::new(), Vec::new());
     for raw in file.rule {
@@ -310,7 +382,7 @@ pub fn parse(text: &str) -> Result<Vec<Rule>, Vec<RuleError>> {
             Err(complaint) => errors.push(complain(&id, complaint)),
         }
     }
-    if errors.is_empty() { Ok(rules) } else { Err(errors) }
+    (rules, errors)
 }
 
 fn compile(raw: RawRule) -> Result<Rule, String> {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::{Context, Miss};
 use crate::engine::address;
-use crate::engine::batch::{Field, Module, Stamp, Writer};
+use crate::engine::batch::{FIELDS, Field, Module, Stamp, Writer};
 use crate::engine::json;
 use crate::engine::request;
 use crate::engine::text::{parse_u64, unescape};
@@ -108,6 +108,29 @@ impl Capture {
             Self::Duration(_) => Some("event.duration"),
             _ => None,
         }
+    }
+
+    /// The names of the fields that it may set.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let fields: &[Field] = match self {
+            Self::Client | Self::Endpoint => &[Field::ClientAddress],
+            Self::User => &[Field::User],
+            Self::Request => {
+                &[Field::Method, Field::Target, Field::Path, Field::Query, Field::HttpVersion]
+            }
+            Self::Target => &[Field::Target, Field::Path, Field::Query],
+            Self::MappedPath => &[Field::Path],
+            Self::Protocol => &[Field::HttpVersion],
+            Self::ResponseBytes => &[Field::ResponseBytes],
+            Self::Host | Self::ServerName => &[Field::Domain],
+            Self::TlsVersion => &[Field::TlsVersion],
+            Self::Upstream(Some(field)) | Self::Text(field) | Self::Number(field) => {
+                std::slice::from_ref(field)
+            }
+            _ => &[],
+        };
+        let named = FIELDS.iter().filter(|entry| fields.contains(&entry.field));
+        self.sets().into_iter().chain(named.map(|entry| entry.name)).collect()
     }
 
     /// Bytes that a value has at most, where that is known; a longer one is none.

@@ -441,6 +441,14 @@ impl Format {
         }
     }
 
+    /// The names of the fields that its lines can have, where the format itself says that.
+    pub fn names(&self) -> Option<Vec<&'static str>> {
+        match self {
+            Self::Template(template) => Some(template.names()),
+            Self::Regex(_) | Self::Json(_) | Self::Fixed(_) | Self::W3c(_) => None,
+        }
+    }
+
     /// It is sure of no more than a time, so any format that reads a line whole knows better.
     fn is_last_resort(&self) -> bool {
         matches!(self, Self::Fixed(fixed) if fixed.captures == LAST_RESORT)

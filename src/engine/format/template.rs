@@ -130,6 +130,11 @@ impl Template {
         self.steps.iter().filter(is_read).count()
     }
 
+    /// The names of the fields that its lines can have.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.steps.iter().flat_map(|step| step.capture.names()).collect()
+    }
+
     /// The program family whose lines these are, and the name of the format in their events.
     pub(super) fn identity(&self) -> (Module, &'static str) {
         (self.applier.module, self.name)

@@ -100,6 +100,7 @@ impl Scribe<'_, '_> {
         self.message();
         self.error();
         if !self.limits.minimal {
+            self.rule();
             self.tags(created);
             self.labels();
         }

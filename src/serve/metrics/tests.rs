@@ -143,6 +143,7 @@ fn fill(metrics: &Metrics) {
     metrics.set_outbox(1, Some(START));
     metrics.add_notifications("mail", NotificationResult::Sent, 1);
     metrics.add_rules([("auth.bruteforce.client", Severity::High), ("web.scan", Severity::Low)]);
+    metrics.set_rule_files(&[]);
     metrics.set_open_alerts(&[alert("web.scan", Severity::Low, AlertState::Firing)]);
     metrics.add_alert(&alert("auth.bruteforce.client", Severity::High, AlertState::Firing));
     metrics.add_alert(&alert("web.scan", Severity::Low, AlertState::Resolved));

@@ -8,12 +8,15 @@ use crate::engine::redact::{self, Form};
 use crate::engine::render::event_id::push_line_hash;
 use crate::engine::render::facts::{action, dataset, is_attempt, level_of, outcome};
 use crate::engine::render::json::{key, push_text};
-use crate::engine::render::limits::{self, TEXT, WORD};
+use crate::engine::render::limits::{self, SHORT, TEXT, WORD};
 use crate::engine::render::of_event::MESSAGE_PATH_MAX;
 use crate::units::{Period, Timestamp};
 
 /// A line from further ahead than this was written by a clock gone wrong.
 const CLOCK_SKEW_MAX: Period = Period::from_secs(600);
+
+/// Rules of one event that are named.
+const RULES_MAX: usize = 64;
 
 impl Scribe<'_, '_> {
     pub(super) fn event(&mut self, created: Timestamp) {
@@ -60,6 +63,27 @@ impl Scribe<'_, '_> {
             self.timezone();
         }
         self.json.close(event, b'}');
+    }
+
+    /// The rules that match, each with its title in the same place.
+    pub(super) fn rule(&mut self) {
+        if self.fields.value(Field::RuleId).is_none() {
+            return;
+        }
+        let rule = self.json.open(r#""rule":{"#);
+        let lists = [
+            (Field::RuleId, r#""id":["#, "rule.id"),
+            (Field::RuleName, r#""name":["#, "rule.name"),
+        ];
+        for (field, start, name) in lists {
+            let list = self.json.open(start);
+            let values = self.event.rare().filter(|(known, _)| *known == field);
+            for (_, value) in values.take(RULES_MAX) {
+                self.json.item(name, value, SHORT);
+            }
+            self.json.close(list, b']');
+        }
+        self.json.close(rule, b'}');
     }
 
     fn original(&mut self) {

@@ -126,6 +126,8 @@ pub(super) fn proxied_request() -> EventBatch {
                 (Field::IisWin32Status, "64"),
                 (Field::Trailing, "one"),
                 (Field::Trailing, "two"),
+                (Field::RuleId, "web.probe"),
+                (Field::RuleName, "A probe"),
             ],
         );
         writer.label("zone.name", b"eu");
