@@ -27,6 +27,8 @@ pub(super) struct Candidate {
     pub(super) against: Option<bool>,
     /// The same for the second step of a sequence.
     pub(super) then: Option<bool>,
+    /// The condition is only asked about what some signature knows.
+    pub(super) needs_signs: bool,
     /// Only a client that asks much is of interest.
     pub(super) is_for_the_busy: bool,
     /// The rule is about clients: what speaks against is of interest only after a match.
@@ -53,9 +55,16 @@ impl Board {
                 let rule = rule as u32;
                 let is_of_clients =
                     matches!(one.group_by.as_slice(), [(_, Subject::ClientNet), ..]);
-                let row =
-                    Candidate { rule, condition, against, then, is_for_the_busy, is_of_clients };
-                is_needed.then_some(row)
+                let needs_signs = one.gate.needs_signs();
+                is_needed.then_some(Candidate {
+                    rule,
+                    condition,
+                    against,
+                    then,
+                    needs_signs,
+                    is_for_the_busy,
+                    is_of_clients,
+                })
             };
             let of_events = |(_, rule): &(usize, &Rule)| rule.silence.is_none();
             rules.iter().enumerate().filter(of_events).filter_map(candidate).collect()

@@ -324,7 +324,9 @@ impl Detectors {
                     .get_or_insert_with(|| pool.keep(Trace::of(event, origin, ids.of(event))));
                 Seen { time, evidence: number }
             };
-            if candidate.condition.is_some_and(|exact| exact || rule.condition.holds(event)) {
+            let is_known = !candidate.needs_signs || !signature::of(event).classes.is_empty();
+            let holds = |exact: bool| is_known && (exact || rule.condition.holds(event));
+            if candidate.condition.is_some_and(holds) {
                 let seen = keep(&mut self.pool);
                 self.matched(index, event, seen, alerts);
                 continue;

@@ -205,6 +205,8 @@ pub struct Gate {
     auth: bool,
     /// Only requests that are not simply GET, HEAD or POST can match.
     odd_method: bool,
+    /// Only what some signature knows can match.
+    signs: bool,
     /// Only these statuses can match.
     statuses: (u64, u64),
     /// Whatever passes matches: the predicate says no more than this.
@@ -212,8 +214,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    const OPEN: Self =
-        Self { auth: false, odd_method: false, statuses: (0, u64::MAX), exact: false };
+    const OPEN: Self = Self {
+        auth: false,
+        odd_method: false,
+        signs: false,
+        statuses: (0, u64::MAX),
+        exact: false,
+    };
 
     /// The gate of a predicate: whatever it shuts out, the predicate would refuse.
     pub fn of(predicate: &Predicate) -> Self {
@@ -242,11 +249,15 @@ impl Gate {
             | Predicate::Exists(Subject::AuthOutcome | Subject::AuthCounted) => {
                 Self { auth: true, ..Self::OPEN }
             }
+            Predicate::Text(Subject::Detections | Subject::Vulnerability, ..) => {
+                Self { signs: true, ..Self::OPEN }
+            }
             Predicate::All(all) => {
                 let open = Self { exact: true, ..Self::OPEN };
                 all.iter().map(Self::of).fold(open, |a, b| Self {
                     auth: a.auth || b.auth,
                     odd_method: a.odd_method || b.odd_method,
+                    signs: a.signs || b.signs,
                     statuses: (a.statuses.0.max(b.statuses.0), a.statuses.1.min(b.statuses.1)),
                     exact: a.exact && b.exact,
                 })
@@ -256,6 +267,7 @@ impl Gate {
                 let joined = gates.reduce(|a, b| Self {
                     auth: a.auth && b.auth,
                     odd_method: a.odd_method && b.odd_method,
+                    signs: a.signs && b.signs,
                     statuses: (a.statuses.0.min(b.statuses.0), a.statuses.1.max(b.statuses.1)),
                     // Between two ranges there may be a gap.
                     exact: false,
@@ -279,6 +291,11 @@ impl Gate {
             && (!self.odd_method || odd_method)
             && self.statuses.0 <= status
             && status <= self.statuses.1
+    }
+
+    /// Only what some signature knows matches.
+    pub fn needs_signs(self) -> bool {
+        self.signs
     }
 
     /// Whatever is admitted matches.

@@ -56,6 +56,52 @@ pub struct Scratch {
     squeezed: Vec<u8>,
     path: Vec<u8>,
     candidates: Candidates,
+    agents: Memo,
+    referrers: Memo,
+    targets: Memo,
+}
+
+/// Fields remembered with what they look like: most clients share their agents, most requests
+/// their targets.
+const MEMO_PLACES: usize = 1024;
+
+/// Longest field that is remembered.
+const MEMO_FIELD_MAX: usize = 256;
+
+/// What fields look like that came not long ago. A field is known by all its bytes, so nobody can
+/// pass for another one; the hash only says where to look.
+#[derive(Clone, Debug)]
+struct Memo {
+    places: Vec<(Vec<u8>, Signs)>,
+    hasher: ahash::RandomState,
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        let places = vec![(Vec::new(), Signs::default()); MEMO_PLACES];
+        Self { places, hasher: ahash::RandomState::with_seeds(3, 5, 7, 11) }
+    }
+}
+
+impl Memo {
+    fn place(&self, field: &[u8]) -> usize {
+        self.hasher.hash_one(field) as usize % MEMO_PLACES
+    }
+
+    fn get(&self, field: &[u8]) -> Option<Signs> {
+        let (known, signs) = &self.places[self.place(field)];
+        (!field.is_empty() && known.as_slice() == field).then_some(*signs)
+    }
+
+    fn put(&mut self, field: &[u8], signs: Signs) {
+        if field.len() <= MEMO_FIELD_MAX {
+            let place = self.place(field);
+            let (known, before) = &mut self.places[place];
+            known.clear();
+            known.extend_from_slice(field);
+            *before = signs;
+        }
+    }
 }
 
 /// What `request` looks like.
@@ -65,26 +111,61 @@ pub fn examine(request: &Request<'_>, scratch: &mut Scratch) -> Signs {
     if request.is_broken || !is_known(request) {
         signs.classes.add(Classes::of(Class::Protocol));
     }
-    target(matcher, request, scratch, &mut signs);
+    // What a method may do to a target is asked for methods that are not the usual one.
+    let is_get = request.method == b"GET";
+    match scratch.targets.get(request.target).filter(|_| is_get) {
+        Some(known) => {
+            signs.classes.add(known.classes);
+            signs.cve = known.cve;
+        }
+        None => {
+            let mut found = Signs::default();
+            target(matcher, request, scratch, &mut found);
+            signs.classes.add(found.classes);
+            signs.cve = found.cve;
+            if is_get {
+                scratch.targets.put(request.target, found);
+            }
+        }
+    }
     if is_odd(request.user, &USER) {
         other(matcher, request.user, Shape::Text, On::Target, scratch, &mut signs.classes);
     }
-    if !request.agent.is_empty() {
-        if matcher.is_scanner(cut(request.agent)) {
-            signs.classes.add(Classes::of(Class::Scanner));
-        }
-        let begins = request.agent[0];
-        if is_odd(request.agent, &AGENT) || matches!(begins, b';' | b'&') {
-            other(matcher, request.agent, Shape::Text, On::Every, scratch, &mut signs.classes);
-        }
-    }
-    if is_odd(request.referrer, &REFERRER) {
-        other(matcher, request.referrer, Shape::Address, On::Every, scratch, &mut signs.classes);
-    }
+    signs.classes.add(agent(matcher, request.agent, scratch));
+    signs.classes.add(referrer(matcher, request.referrer, scratch));
     if signs.cve == 0 && signs.classes.has(Class::Jndi) {
         signs.tell(matcher.log4shell());
     }
     signs
+}
+
+fn agent(matcher: &Matcher, agent: &[u8], scratch: &mut Scratch) -> Classes {
+    let Some(first) = agent.first() else { return Classes::NONE };
+    if let Some(known) = scratch.agents.get(agent) {
+        return known.classes;
+    }
+    let mut classes = Classes::NONE;
+    if matcher.is_scanner(cut(agent)) {
+        classes.add(Classes::of(Class::Scanner));
+    }
+    if is_odd(agent, &AGENT) || matches!(first, b';' | b'&') {
+        other(matcher, agent, Shape::Text, On::Every, scratch, &mut classes);
+    }
+    scratch.agents.put(agent, Signs { classes, cve: 0 });
+    classes
+}
+
+fn referrer(matcher: &Matcher, referrer: &[u8], scratch: &mut Scratch) -> Classes {
+    if !is_odd(referrer, &REFERRER) {
+        return Classes::NONE;
+    }
+    if let Some(known) = scratch.referrers.get(referrer) {
+        return known.classes;
+    }
+    let mut classes = Classes::NONE;
+    other(matcher, referrer, Shape::Address, On::Every, scratch, &mut classes);
+    scratch.referrers.put(referrer, Signs { classes, cve: 0 });
+    classes
 }
 
 fn cut(field: &[u8]) -> &[u8] {
@@ -93,7 +174,7 @@ fn cut(field: &[u8]) -> &[u8] {
 
 fn target(matcher: &Matcher, request: &Request<'_>, scratch: &mut Scratch, signs: &mut Signs) {
     let target = cut(request.target);
-    let Scratch { view, squeezed, path, candidates } = scratch;
+    let Scratch { view, squeezed, path, candidates, .. } = scratch;
     if !is_odd(target, &PATH) && !matcher.has_any(target) {
         if has_odd_ending(target) || is_hidden(target) {
             signs.classes.add(Classes::of(Class::SensitivePath));
