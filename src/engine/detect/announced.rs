@@ -8,6 +8,9 @@ use super::matcher::{Matcher, RuleSet};
 use super::rule::Rule;
 use crate::engine::batch::Event;
 
+/// Fewer rules than these are asked one by one more cheaply.
+const FEW: usize = 16;
+
 /// What asks them.
 #[derive(Debug)]
 pub(super) struct Announced {
@@ -20,15 +23,21 @@ pub(super) struct Announced {
 
 impl Announced {
     pub(super) fn new(rules: &[Rule]) -> Self {
-        let is_announced = |place: &usize| Self::is(&rules[*place]);
-        let places: Vec<usize> = (0..rules.len()).filter(is_announced).collect();
+        let places = Self::places(rules);
         let conditions = places.iter().map(|place| rules[*place].condition.clone());
         let matcher = Matcher::new(Arc::new(RuleSet::new(conditions.collect())));
         Self { rules: places, matcher, matching: Vec::new() }
     }
 
+    /// The places of the rules that are asked here.
+    pub(super) fn places(rules: &[Rule]) -> Vec<usize> {
+        let is_announced = |place: &usize| Self::is(&rules[*place]);
+        let places: Vec<usize> = (0..rules.len()).filter(is_announced).collect();
+        if places.len() < FEW { Vec::new() } else { places }
+    }
+
     /// It needs a text, and looks at no other events than those that meet its condition.
-    pub(super) fn is(rule: &Rule) -> bool {
+    fn is(rule: &Rule) -> bool {
         let looks_elsewhere = rule.share.is_some()
             || rule.then.is_some()
             || rule.silence.is_some()

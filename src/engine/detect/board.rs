@@ -39,7 +39,7 @@ const STATUS_ROWS: usize = 600;
 
 impl Board {
     pub(super) fn new(rules: &[Rule]) -> Self {
-        let is_announced: Vec<bool> = rules.iter().map(Announced::is).collect();
+        let announced = Announced::places(rules);
         let row = |index: usize| {
             let (status, auth, odd) = ((index / 4) as u16, index & 2 != 0, index & 1 != 0);
             let candidate = |(rule, one): (usize, &Rule)| {
@@ -47,7 +47,8 @@ impl Board {
                 let asked = |gate: predicate::Gate| {
                     gate.admits(status, auth, odd).then_some(gate.is_exact())
                 };
-                let condition = if is_announced[rule] { None } else { asked(one.gate) };
+                let is_announced = announced.binary_search(&rule).is_ok();
+                let condition = if is_announced { None } else { asked(one.gate) };
                 let against = share.and_then(asked);
                 let then = one.then.as_ref().and_then(|then| asked(then.gate));
                 let is_needed = condition.is_some() || against.is_some() || then.is_some();
