@@ -85,3 +85,25 @@ fn a_folder_that_is_not_there_is_told() {
     assert_eq!(NO_INPUT, outcome.code);
     assert!(outcome.err.contains("/nowhere/rules"), "{}", outcome.err);
 }
+
+#[test]
+fn adversaries_are_simulated_as_a_log_and_as_verdicts() {
+    let list = Gatewatch::new(&["simulate", "--list"]).run().out;
+    assert!(list.lines().any(|line| line.starts_with("slow-spray ")), "{list}");
+
+    let quick = ["simulate", "--members", "20", "fast", "spray"];
+    let log = Gatewatch::new(&quick).run().out;
+    let found = Gatewatch::new(&["scan", "--output", "alerts"]).input(log).run().objects();
+    let rules: BTreeSet<&str> =
+        found.iter().filter_map(|alert| alert["rule"]["id"].as_str()).collect();
+    let wanted = ["auth.bruteforce.client", "auth.spray.client"];
+    assert!(wanted.iter().all(|rule| rules.contains(rule)), "{rules:?}");
+
+    let told = Gatewatch::new(&[&quick[..], &["--detect"]].concat()).run();
+    assert_eq!(0, told.code, "{}", told.out);
+    let has = |start: &str| told.out.lines().any(|line| line.starts_with(start));
+    assert!(has("spray                auth.spray.client                     8    7 min  8"));
+
+    let unknown = Gatewatch::new(&["simulate", "fas"]).run();
+    assert!(unknown.code == 2 && unknown.err.contains("did you mean `fast`?"), "{}", unknown.err);
+}
