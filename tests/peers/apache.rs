@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::support::{Place, Running};
+use super::support::{Place, Running, until};
 use super::web::{self, Statuses, add, curl, logged, paths};
 use super::{free_port, peer, skip};
 
@@ -92,6 +92,12 @@ fn apache_is_read_without_a_failure_and_each_failed_login_counts_once() {
     send(&[], &["/old".to_owned()]);
     send(&["--referer", "http://[::1]/\"<x>\\", "--user-agent", "\u{1}\t\u{e9}"], &paths("/r", 3));
     send(&["--request", "G\u{7f}T"], &["/odd".to_owned()]);
+    // Its workers write when they are done with a connection, and end at once when they are told to.
+    let total: u64 = sent.values().sum();
+    until("Apache's lines", || {
+        let text = fs::read_to_string(place.log("access.log")).ok()?;
+        (total <= text.lines().count() as u64).then_some(())
+    });
     assert!(server.stops().success(), "{}", server.words());
     let log = fs::read_to_string(place.log("access.log")).expect("Apache's log");
     assert_eq!(sent, logged_by_apache(&log));

@@ -54,8 +54,9 @@ impl Sample {
         let (status, _, errors) = self.place.ask(&["run"], &["--once"]);
         assert!(status.success(), "{errors}");
         let mut events: BTreeMap<(String, u64), Value> = BTreeMap::new();
-        for event in json_lines(&self.place.events()) {
-            assert_eq!("event", event["event"]["kind"], "{event}");
+        // What is hostile raises alerts; the receivers get none.
+        let events_of_file = json_lines(&self.place.events()).into_iter();
+        for event in events_of_file.filter(|event| event["event"]["kind"] == "event") {
             let path = event["log"]["file"]["path"].as_str().expect("a path").to_owned();
             let offset = event["log"]["offset"].as_u64().expect("an offset");
             events.insert((path, offset), event);

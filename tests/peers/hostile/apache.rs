@@ -102,6 +102,10 @@ fn every_request_to_apache_is_one_right_event() {
     let address = format!("127.0.0.1:{port}");
     web::until_listening(&address);
     let sent = Sent::to(&address);
+    // Its workers write when they are done with a connection, and end at once when they are told to.
+    for log in ["combined.log", "vhost.log", "odd.log"] {
+        sent.until_logged(&place.log(log), fate);
+    }
     assert!(server.stops().success(), "{}", server.words());
     let headless = |request: &Request, told: &mut Told| {
         let fate = fate(request, told);

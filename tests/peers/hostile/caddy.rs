@@ -84,6 +84,9 @@ fn every_request_to_caddy_is_one_right_event() {
         Sent::to(&address)
     };
     let sent: Vec<Sent> = ports.iter().map(send).collect();
+    for ((log, _), sent) in SITES.iter().zip(&sent) {
+        sent.until_logged(&place.log(log), fate);
+    }
     assert!(server.stops().success(), "{}", server.words());
     for ((log, _), sent) in SITES.iter().zip(&sent) {
         sent.check(&place.log(log), &[], fate);

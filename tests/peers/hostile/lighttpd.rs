@@ -79,7 +79,11 @@ fn every_request_to_lighttpd_is_one_right_event() {
         web::until_listening(&address);
         Sent::to(&address)
     });
-    assert!(server.stops().success(), "{}", server.words());
+    for (sent, log) in sent.iter().zip(["stock.log", "odd.log"]) {
+        sent.until_logged(&place.log(log), fate);
+    }
+    let ended = server.stops();
+    assert!(ended.success(), "{ended}: {}", server.words());
     let odd = format!("LogFormat \"{ODD}\" odd");
     sent[0].check(&place.log("stock.log"), &[], fate);
     sent[1].check(&place.log("odd.log"), &["--log-format", &odd], fate);

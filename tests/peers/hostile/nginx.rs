@@ -102,6 +102,10 @@ fn every_request_to_nginx_is_one_right_event() {
     let place = Place::new();
     let mut server = Nginx::start(&nginx, &openssl, &place);
     let sent = Sent::to(&server.address);
+    // It writes its lines when connections end, after the client has all.
+    for log in ["combined.log", "main.log", "odd.log", "objects.log"] {
+        sent.until_logged(&place.log(log), fate);
+    }
     server.stops();
     let written = |definition: &str| format!("log_format test {definition};");
     let (main, odd, objects) = (written(MAIN), written(ODD), written(JSON));
