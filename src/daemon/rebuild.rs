@@ -13,6 +13,10 @@ pub(super) fn reach(config: &Config, detectors: &Detectors) -> Period {
     detectors.window_max().max(config.logins.session_gap)
 }
 
+/// Bytes of lines that a start reads again at most, so that it takes a second or so on a busy
+/// machine too. What rules over days saw before them is forgotten by a restart.
+const REPLAYED_BYTES_MAX: u64 = 256 << 20;
+
 /// Sees the lines of the time `reach` again, without raising anything; answers what they leave
 /// to be remembered.
 pub(super) fn rebuild(
@@ -30,7 +34,7 @@ pub(super) fn rebuild(
     let mut batch = EventBatch::default();
     let mut muted = Vec::new();
     let mut last_seen = Seq(0);
-    for seq in reader.frames_since(since)? {
+    for seq in reader.frames_since(since, REPLAYED_BYTES_MAX)? {
         let Some(mut frame) = reader.frame_after(Seq(seq.0.saturating_sub(1)))? else { break };
         if frame.seq <= last_seen {
             continue;

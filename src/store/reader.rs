@@ -169,16 +169,28 @@ impl StoreReader {
         self.damaged.get()
     }
 
-    /// Frames with events at `time` or later, or received then: what rebuilds the detectors.
-    pub fn frames_since(&self, time: Timestamp) -> Result<Vec<Seq>, StoreError> {
-        // The index holds all three columns, so the pages with the lines stay untouched.
-        let sql = "SELECT seq FROM frames INDEXED BY frames_by_time
-                   WHERE last_time >= ?1 OR received >= ?1";
-        let mut seqs: Vec<Seq> = self.db.run("read the frames' times", |conn| {
-            conn.prepare_cached(sql)?.query_map([time], |row| row.get(0))?.collect()
-        })?;
-        seqs.sort_unstable();
-        Ok(seqs)
+    /// Frames with events at `time` or later, or received then, that rebuild the detectors: the
+    /// newest of them with `bytes_max` of lines, and at least one.
+    pub fn frames_since(&self, time: Timestamp, bytes_max: u64) -> Result<Vec<Seq>, StoreError> {
+        // The index holds all three columns, so the pages of older lines stay untouched.
+        let sql = "SELECT seq, stop - start FROM frames WHERE seq IN (
+                       SELECT seq FROM frames INDEXED BY frames_by_time
+                       WHERE last_time >= ?1 OR received >= ?1)
+                   ORDER BY seq DESC";
+        self.db.run("read the frames' times", |conn| {
+            let mut statement = conn.prepare_cached(sql)?;
+            let mut rows = statement.query([time])?;
+            let (mut seqs, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                bytes += unsigned(row, 1)?;
+                if bytes_max < bytes && !seqs.is_empty() {
+                    break;
+                }
+                seqs.push(row.get(0)?);
+            }
+            seqs.reverse();
+            Ok(seqs)
+        })
     }
 
     /// Makes `reader` known, to start after the frame `start`. One that is known keeps its cursor.
@@ -438,7 +450,8 @@ mod tests {
         let all = [at(100, 90), at(200, 190), at(300, 10), at(300, 0), at(310, 305)];
         bench.store.commit(&Commit { frames: &all, ..Commit::default() }, NOW).expect("commit");
         let since = |seconds| {
-            let found = bench.reader.frames_since(Timestamp::from_secs(seconds)).expect("read");
+            let found =
+                bench.reader.frames_since(Timestamp::from_secs(seconds), u64::MAX).expect("read");
             found.into_iter().map(|seq| seq.0).collect::<Vec<_>>()
         };
         assert_eq!(vec![1, 2, 3, 4, 5], since(0));
@@ -449,10 +462,16 @@ mod tests {
             5,
             bench
                 .reader
-                .frames_since(NOW.minus(Period::from_secs(u64::MAX / 10_000)))
+                .frames_since(NOW.minus(Period::from_secs(u64::MAX / 10_000)), u64::MAX)
                 .expect("read")
                 .len()
         );
+        // Of more than may be read, the newest; each has two bytes.
+        let newest = |bytes_max| {
+            let found = bench.reader.frames_since(Timestamp(0), bytes_max).expect("read");
+            found.into_iter().map(|seq| seq.0).collect::<Vec<_>>()
+        };
+        assert_eq!((vec![5], vec![5], vec![4, 5]), (newest(0), newest(3), newest(4)));
     }
 
     #[test]
