@@ -252,6 +252,14 @@ fn rules_of(config: &RulesConfig, problems: &mut Vec<Problem>) -> (Vec<Rule>, Ve
             ..Problem::of_file(&path, &error)
         }),
     }
+    for rule in &rules {
+        for id in rule.covered_by.iter().filter(|id| !rules.iter().any(|known| known.id == **id)) {
+            let near = nearest(id, rules.iter().map(|rule| rule.id.as_str()));
+            let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
+            let reason = format!("{}: `covered_by` names `{id}`, which is no rule", rule.id);
+            problems.push(Problem::new("rules.files", reason, hint));
+        }
+    }
     for id in &config.disable {
         if !rules.iter().any(|rule| rule.id == *id) {
             let near = nearest(id, rules.iter().map(|rule| rule.id.as_str()));

@@ -59,6 +59,20 @@ fn values_are_checked_against_what_is_known() {
 }
 
 #[test]
+fn what_a_rule_says_covers_it_is_a_rule() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let rule = "schema = 1\n[[rule]]\nid = \"x\"\ntitle = \"X\"\nwhere = {}\ngroup_by = []\n\
+                window = \"1m\"\nthreshold = 5\ncovered_by = [\"http.crawll\"]\n";
+    std::fs::write(file.path(), rule).expect("written");
+    check(
+        &format!("[rules]\nfiles = [{:?}]\n", file.path()),
+        &[
+            "rules.files: x: `covered_by` names `http.crawll`, which is no rule; did you mean `http.crawl`?",
+        ],
+    );
+}
+
+#[test]
 fn a_bad_log_format_says_where_it_cannot_be_told_apart() {
     check(
         "[[source]]\npath = \"/a\"\nlog_format = '$remote_addr$status'\n",
