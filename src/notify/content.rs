@@ -376,6 +376,7 @@ fn steps(alert: &Alert) -> Vec<Block> {
 
 fn why(alert: &Alert) -> String {
     let reached = match (alert.distinct, counted(alert)) {
+        (None, _) if alert.count == 0 => "nothing came".to_owned(),
         (Some(count), Some(one)) => format!("{} counted", plural(count, one)),
         (Some(count), None) => format!("{count} different values counted"),
         (None, _) => format!("{} counted", plural(alert.count, "event")),
@@ -398,8 +399,8 @@ fn silence(alert: &Alert) -> String {
     match alert.state {
         AlertState::Firing => format!(
             "No further mail comes about this until it is over. If it is expected: write rule {} \
-             anew in a file of your own ([rules] files), with a higher threshold or a `not` for \
-             this client, or name it in [rules] disable.",
+             anew in a file of your own ([rules] files) with a higher limit, allow this client or \
+             user until a day ([[allow]]), or name the rule in [rules] disable.",
             rule_id(alert)
         ),
         AlertState::Resolved => {

@@ -92,9 +92,11 @@ impl Allow {
         Some(("rules", format!("`{pattern}` is the id of no rule that is in force")))
     }
 
-    /// It keeps `rule` silent about `event` at `time`.
+    /// It keeps `rule` silent about `event` at `time`. Only alerts about somebody are kept silent:
+    /// one about a site is not void because an allowed client had a part in it.
     pub(super) fn holds(&self, rule: &Rule, event: &Event<'_>, time: Timestamp) -> bool {
-        time < self.expires.0
+        rule.is_about_someone()
+            && time < self.expires.0
             && self.rules.iter().any(|pattern| covers(pattern, &rule.id))
             && (self.is_of_client(event) || self.is_of_user(event))
     }

@@ -12,7 +12,7 @@ use super::keys::KeyState;
 use super::rule::{Limit, Rule};
 use super::window::Seen;
 use super::{Alert, AlertState, Evidence, RuleInfo};
-use crate::engine::batch::Event;
+use crate::engine::batch::{AuthOutcome, Event};
 use crate::engine::text::{hex, to_utf8};
 use crate::units::Timestamp;
 
@@ -58,11 +58,21 @@ impl Firing {
         let group: Vec<(String, String)> =
             rule.group_by.iter().map(|(name, subject)| (name.clone(), value(*subject))).collect();
         let mut alert = Self::blank(rule, limit, group, (first, last.time));
-        alert.distinct = state.values.first().map(|values| values.len() as u64);
+        // Values are told where they decided: not for a limit that counts events only.
+        let is_of_values = limit.values.first().is_some_and(|min| 0 < *min);
+        if is_of_values || rule.first_seen.is_some() {
+            alert.distinct = state.values.first().map(|values| values.len() as u64);
+        }
         for one in &seen {
             let trace = pool.find(one.evidence);
             count_event(&mut alert, one.time, trace.map_or(1, |trace| trace.count), trace);
         }
+        let times = u64::from(event.row().count);
+        if rule.then.is_some() {
+            // The second step is evidence, and none of the events that the limit counts.
+            alert.count = alert.count.saturating_sub(times);
+        }
+        alert.successes = if is_success(event) { times } else { 0 };
         Self::of(alert, rule)
     }
 
@@ -160,6 +170,11 @@ impl Firing {
     pub(super) fn resolved(self, at: Timestamp) -> Alert {
         Alert { state: AlertState::Resolved, at, ..self.alert }
     }
+}
+
+/// The event is a log-in that succeeded.
+pub(super) fn is_success(event: &Event<'_>) -> bool {
+    event.row().auth.is_some_and(|auth| auth.outcome == AuthOutcome::Success)
 }
 
 fn count_event(alert: &mut Alert, time: Timestamp, times: u32, trace: Option<&Trace>) {

@@ -27,6 +27,8 @@ pub(super) struct KeyState {
     pub(super) firing: Option<Box<Firing>>,
     /// When it was last asked for.
     last_used: Timestamp,
+    /// Bytes that it counts for in the memory of all keys.
+    charged: usize,
 }
 
 impl KeyState {
@@ -36,6 +38,13 @@ impl KeyState {
         self.values = Box::default();
         self.shares = Box::default();
         self.sum = None;
+    }
+
+    /// Bytes of the windows, about.
+    fn cost(&self) -> usize {
+        let values: usize = self.values.iter().map(LastValues::bytes).sum();
+        let sums = self.shares.len() + usize::from(self.sum.is_some());
+        size_of::<Self>() + self.key.len() + self.times.bytes() + values + sums * size_of::<Sums>()
     }
 }
 
@@ -48,6 +57,8 @@ pub(super) struct Keys {
     index: HashTable<(u64, u32)>,
     hasher: RandomState,
     keys_max: usize,
+    bytes: usize,
+    bytes_max: usize,
     evicted: u64,
     sketches: Sketches,
     /// Sightings of keys that were not taken up, because room was short.
@@ -57,7 +68,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(keys_max: usize, hasher: RandomState) -> Self {
+    pub(super) fn new(keys_max: usize, bytes_max: usize, hasher: RandomState) -> Self {
         assert!(0 < keys_max);
         let index = HashTable::new();
         Self {
@@ -66,6 +77,8 @@ impl Keys {
             index,
             hasher,
             keys_max,
+            bytes: 0,
+            bytes_max,
             evicted: 0,
             sketches: Sketches::default(),
             passed: 0,
@@ -79,6 +92,12 @@ impl Keys {
 
     pub(super) fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+
+    /// Bytes that all keys remember.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -170,6 +189,16 @@ impl Keys {
         &mut self.states[number as usize]
     }
 
+    /// Takes note of how much key `number` remembers now; makes room where all together is too much.
+    pub(super) fn charge(&mut self, number: u32) {
+        let state = &mut self.states[number as usize];
+        let cost = state.cost();
+        self.bytes = self.bytes + cost - std::mem::replace(&mut state.charged, cost);
+        if self.bytes_max < self.bytes {
+            self.let_the_oldest_go();
+        }
+    }
+
     /// Makes room: an eighth of the keys goes, those first that were not asked for the longest.
     /// Keys with an alert that goes on stay.
     fn let_the_oldest_go(&mut self) {
@@ -180,12 +209,13 @@ impl Keys {
             .filter(|held| states[held.1 as usize].firing.is_none())
             .map(|held| (states[held.1 as usize].last_used, held.1))
             .collect();
-        let count = (self.keys_max / 8).max(1).min(idle.len());
+        let count = (self.index.len() / 8).max(1).min(idle.len());
         if count < idle.len() {
             idle.select_nth_unstable(count);
         }
         for (_, number) in &idle[..count] {
-            let key = std::mem::take(&mut self.states[*number as usize]).key;
+            let KeyState { key, charged, .. } = std::mem::take(&mut self.states[*number as usize]);
+            self.bytes -= charged;
             let hash = self.hasher.hash_one(&*key);
             if let Ok(found) = self.index.find_entry(hash, |held| held.1 == *number) {
                 found.remove();

@@ -14,6 +14,7 @@ mod allow;
 mod announced;
 mod board;
 pub mod busy;
+mod clocks;
 mod evidence;
 pub mod explain;
 pub mod field;
@@ -35,9 +36,10 @@ use std::sync::Arc;
 use self::announced::Announced;
 use self::board::Board;
 use self::busy::{Busy, Suspects};
+use self::clocks::Clocks;
 use self::evidence::{Pool, Trace};
 use self::field::Subject;
-use self::firing::Firing;
+use self::firing::{Firing, is_success};
 use self::keys::{KeyState, Keys};
 use self::known::Known;
 use self::rule::{Limit, Rule};
@@ -54,8 +56,10 @@ pub use allow::Allow;
 /// How much detection may remember.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Keys of all rules together. 65,536 take about 16 MiB when every one is busy.
+    /// Keys of all rules together.
     pub keys_max: usize,
+    /// Bytes that they remember together, alerts that go on aside.
+    pub keys_bytes_max: usize,
     /// Bytes of lines kept as evidence.
     pub evidence_bytes_max: usize,
     /// Seed of the hashes of keys.
@@ -65,7 +69,7 @@ pub struct Limits {
 impl Limits {
     /// The default limits.
     pub const fn new(seed: u64) -> Self {
-        Self { keys_max: 65_536, evidence_bytes_max: 4 << 20, seed }
+        Self { keys_max: 65_536, keys_bytes_max: 32 << 20, evidence_bytes_max: 4 << 20, seed }
     }
 }
 
@@ -99,44 +103,6 @@ pub struct Detectors {
     announced: Announced,
 }
 
-/// How far each source has come. An alert ends when every source that still speaks has passed its
-/// end: one source that is ahead must not end what another one is in the middle of.
-#[derive(Debug, Default)]
-struct Clocks {
-    /// Source, its newest event time, and when it was read last.
-    sources: Vec<(String, Timestamp, Timestamp)>,
-    /// All sources count as one.
-    one: bool,
-}
-
-/// A source that was not read for this long does not hold the clock back.
-const SOURCE_IDLE: Period = Period::from_secs(30);
-
-/// Sources told apart.
-const MAX_SOURCES: usize = 1024;
-
-impl Clocks {
-    /// The place of `source`, read at `read_at`.
-    fn place(&mut self, source: &str, read_at: Timestamp) -> usize {
-        let place = self.sources.iter().position(|(known, ..)| self.one || known == source);
-        let place = place.unwrap_or_else(|| {
-            if self.sources.len() < MAX_SOURCES {
-                self.sources.push((source.to_owned(), Timestamp(0), read_at));
-            }
-            self.sources.len() - 1
-        });
-        self.sources[place].2 = read_at;
-        place
-    }
-
-    /// The moment that all sources which still speak have passed.
-    fn watermark(&self) -> Timestamp {
-        let last_read = self.sources.iter().map(|one| one.2).max().unwrap_or_default();
-        let speaking = self.sources.iter().filter(|one| last_read <= one.2.plus(SOURCE_IDLE));
-        speaking.map(|one| one.1).min().unwrap_or_default()
-    }
-}
-
 impl Detectors {
     /// Starts with nothing remembered.
     pub fn new(rules: Vec<Rule>, limits: Limits) -> Self {
@@ -148,7 +114,7 @@ impl Detectors {
         Self {
             announced,
             rules,
-            keys: Keys::new(limits.keys_max, hasher.clone()),
+            keys: Keys::new(limits.keys_max, limits.keys_bytes_max, hasher.clone()),
             pool: Pool::new(limits.evidence_bytes_max),
             hasher: hasher.clone(),
             now: Timestamp(0),
@@ -227,14 +193,10 @@ impl Detectors {
             }
             self.now = self.now.max(time);
             self.silences.see(&self.rules, place, &batch.origin.source, (time, read_at), alerts);
-            let clock = &mut self.clocks.sources[place].1;
-            if *clock < time {
-                *clock = time;
-                if let Some((end, _)) = self.ending.first().copied()
-                    && end <= time
-                {
-                    self.resolve(self.clocks.watermark(), alerts);
-                }
+            if self.clocks.advance(place, time)
+                && self.ending.first().is_some_and(|(end, _)| *end <= time)
+            {
+                self.resolve(self.clocks.watermark(), alerts);
             }
             self.event(&event, time, &ids, &batch.origin, alerts);
         }
@@ -389,9 +351,8 @@ impl Detectors {
         let rule = &self.rules[index];
         let state = self.keys.state(number);
         add_to_shares(rule, state, time, (0, u64::from(event.row().count)));
-        let outcome = event.row().auth.map(|auth| auth.outcome);
         if let Some(firing) = &mut state.firing
-            && outcome == Some(super::batch::AuthOutcome::Success)
+            && is_success(event)
         {
             let value =
                 rule.distinct.first().and_then(|subject| hash_of(&self.hasher, *subject, event));
@@ -433,6 +394,9 @@ impl Detectors {
         let reached = if is_asked { fires(rule, state, Timestamp(0)) } else { None };
         if let Some(firing) = &mut state.firing {
             firing.count(seen.time, times, value, self.pool.find(seen.evidence));
+            if is_success(event) {
+                firing.alert.successes += u64::from(times);
+            }
             if reached.is_some() {
                 self.ending.remove(&(firing.end(rule), number));
                 firing.hold(seen.time);
@@ -441,6 +405,7 @@ impl Detectors {
         } else if let Some(limit) = reached {
             self.raise((index, number, limit), event, seen, alerts);
         }
+        self.keys.charge(number);
     }
 
     /// The second step of a sequence.
@@ -456,8 +421,9 @@ impl Detectors {
         let Some(number) = self.keys.find_again(index, &self.scratch) else { return };
         let state = self.keys.state(number);
         if let Some(firing) = &mut state.firing {
-            firing.count(seen.time, event.row().count, None, self.pool.find(seen.evidence));
-            firing.alert.successes += u64::from(event.row().count);
+            if is_success(event) {
+                firing.alert.successes += u64::from(event.row().count);
+            }
         } else if !is_known && let Some(limit) = fires(rule, state, seen.time) {
             self.raise((index, number, limit), event, seen, alerts);
         }
@@ -511,6 +477,7 @@ impl Detectors {
                 alerts.push(firing.resolved(end));
             }
             state.clear();
+            self.keys.charge(number);
         }
     }
 }

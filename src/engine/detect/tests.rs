@@ -95,7 +95,7 @@ fn tries_faster_than_hands_are_noticed_at_once() {
     );
     let alert = run(&lines, 1).remove(0);
     assert_eq!("5 failed log-ins from 203.0.113.7 within 10s", alert.summary);
-    assert_eq!(5, alert.threshold);
+    assert_eq!((5, None), (alert.threshold, alert.distinct), "events decided, not names");
 }
 
 #[test]
@@ -211,6 +211,56 @@ fn an_alert_carries_what_an_analyst_asks_for() {
 }
 
 #[test]
+fn a_log_in_after_many_failures_is_told_with_the_tries_and_the_success() {
+    let mut lines = failures(18, 100, "203.0.113.7", |_| "alice".to_owned());
+    lines.push(line(1900, "203.0.113.7", "alice", "GET /members/ HTTP/1.1", 200));
+    let found = told_by_the_application(&lines.concat());
+    let alert = found.iter().find(|alert| alert.rule.id == "auth.success_after_failures");
+    let alert = alert.expect("it is told");
+    // Of the tries no more are remembered than the limit asks for.
+    assert_eq!((15, 1), (alert.count, alert.successes));
+    assert_eq!(Timestamp::from_secs(START + 1900), alert.at);
+    assert!(
+        alert.evidence.len() == 10 && alert.summary.contains("after at least 15 tries"),
+        "{alert:?}"
+    );
+}
+
+/// The alerts about the same log-ins, as an application logs them.
+fn told_by_the_application(lines: &str) -> Vec<Alert> {
+    let json: String = lines
+        .lines()
+        .map(|line| {
+            let parts: Vec<&str> = line.split(' ').collect();
+            let outcome = if line.contains(" 401 ") { "failure" } else { "success" };
+            format!(
+                "{{\"time\":\"{}\",\"event\":\"login\",\"outcome\":\"{outcome}\",\"user\":\"{}\",\
+                 \"ip\":\"{}\"}}\n",
+                parts[3].trim_start_matches('['),
+                parts[2],
+                parts[0]
+            )
+        })
+        .collect();
+    seen_as("json", &mut Detectors::new(rule::builtin(), Limits::new(5)), &json)
+}
+
+#[test]
+fn what_keys_remember_stays_within_its_bytes() {
+    let limits = Limits { keys_bytes_max: 256 << 10, ..Limits::new(5) };
+    let mut detectors = Detectors::new(rule::builtin(), limits);
+    // Each client is busy, and asks for other pages.
+    let page = |n: u64| {
+        let client = format!("10.0.{}.{}", n % 200 / 100, n % 100);
+        line(n / 400, &client, "-", &format!("GET /page/{n} HTTP/1.1"), 200)
+    };
+    let log: String = (0..40_000).map(page).collect();
+    seen_by(&mut detectors, &log);
+    assert!(detectors.keys.bytes() <= 320 << 10, "{} bytes", detectors.keys.bytes());
+    assert_ne!(0, detectors.keys().1, "some were let go, and counted");
+}
+
+#[test]
 fn an_allowed_client_raises_nothing_until_its_day() {
     let allow = |expires: &str| {
         let text = format!(
@@ -227,11 +277,22 @@ fn an_allowed_client_raises_nothing_until_its_day() {
     assert_eq!(Vec::<Alert>::new(), seen_by(&mut now, &lines));
     let (name, count) = now.allowed().next().expect("the entry");
     assert!(name == "scanner" && 0 < count, "{count}");
+
+    // What many do to a site is told, whoever of them is allowed.
+    let crowd: String = (0..60)
+        .map(|n| line(n, &format!("203.0.113.{n}"), "-", "POST /login HTTP/1.1", 401))
+        .collect();
+    let told = seen_by(&mut allow("2027-11-01"), &crowd);
+    assert!(told.iter().any(|alert| alert.rule.id == "auth.stuffing.site"), "{told:?}");
 }
 
 /// The alerts that `detectors` raise about `lines`.
 fn seen_by(detectors: &mut Detectors, lines: &str) -> Vec<Alert> {
-    let formats = FormatSet::from_definition("combined").expect("a known format");
+    seen_as("combined", detectors, lines)
+}
+
+fn seen_as(format: &str, detectors: &mut Detectors, lines: &str) -> Vec<Alert> {
+    let formats = FormatSet::from_definition(format).expect("a known format");
     let times = TimeReader::new(TimeZone::UTC, READ_AT);
     let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
     let (mut batch, mut alerts) = (EventBatch::default(), Vec::new());

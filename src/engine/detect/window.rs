@@ -52,6 +52,11 @@ impl LastTimes {
         last.time.max(now).since(first.time) <= window
     }
 
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        self.seen.capacity() * size_of::<Seen>()
+    }
+
     /// The events, oldest first.
     pub fn events(&self) -> impl Iterator<Item = Seen> + '_ {
         self.seen.iter().copied()
@@ -91,6 +96,11 @@ impl LastValues {
     /// When a value was seen last.
     pub fn last_seen(&self, value: u64) -> Option<Timestamp> {
         self.seen.iter().find(|(known, _)| *known == value).map(|(_, seen)| seen.time)
+    }
+
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        self.seen.capacity() * size_of::<(u64, Seen)>()
     }
 
     /// How many values are known.
