@@ -14,6 +14,7 @@ mod input;
 mod notify;
 mod output;
 mod parse;
+mod privacy;
 mod report;
 mod reveal;
 mod rules;
@@ -88,6 +89,7 @@ enum Command {
     Siem(siem::Args),
     Simulate(simulate::Args),
     Status(status::Args),
+    Privacy(privacy::Args),
     Store(store::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -123,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Siem(args) => siem::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Status(args) => status::run(args),
+        Command::Privacy(args) => privacy::run(args),
         Command::Store(args) => store::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completions(args) => completions::run(args, Line::command()).map(|()| exit::OK),

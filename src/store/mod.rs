@@ -11,6 +11,7 @@
 //! | `writer` | [`Store`]: the owner of the file, and what a commit does |
 //! | `reader` | [`StoreReader`]: frames, cursors, ledger |
 //! | `alerts`, `outbox` | what is asked of alerts, hours and messages |
+//! | `inventory` | how much of what it holds |
 //! | `tokens` | what the tokens of sinks stand for, sealed, and who asked |
 //! | `trim` | what goes, and when |
 //! | `frame` | compression and its checksum |
@@ -29,6 +30,7 @@ mod config;
 mod database;
 mod error;
 mod frame;
+mod inventory;
 mod letters;
 mod outbox;
 mod reader;
@@ -44,6 +46,7 @@ pub use alerts::AlertFilter;
 pub use config::{StoreConfig, WhenFull};
 pub use error::StoreError;
 pub use frame::{FRAME_BYTES_MAX, Frame, Seq};
+pub use inventory::{Held, Inventory};
 pub use letters::DeadLetter;
 pub use outbox::{Message, NewMessage, OutboxCounts};
 pub use reader::{Cursor, Ledger, ReaderCursor, SourceLedger, StoreReader, Verdict};

@@ -102,7 +102,7 @@ impl Store {
             trimmed.frames_dropped = dropped.frames;
             trimmed.lines_dropped = dropped.lines;
         }
-        self.return_pages()?;
+        self.return_pages(keep.max_size)?;
         trimmed.full = self.is_full(keep.max_size)?;
         Ok(trimmed)
     }
@@ -175,10 +175,13 @@ impl Store {
         })
     }
 
-    /// Gives free pages back to the disk when there are many.
-    fn return_pages(&self) -> Result<(), StoreError> {
+    /// Gives free pages back to the disk when there are many, and those with which the file is
+    /// larger than `max_size`.
+    fn return_pages(&self, max_size: ByteSize) -> Result<(), StoreError> {
         let pages = self.pages()?;
-        let surplus = pages.free.saturating_sub(pages.all / FREE_PAGES_DIVISOR);
+        let many = pages.free.saturating_sub(pages.all / FREE_PAGES_DIVISOR);
+        let over = pages.all.saturating_sub(max_size.0 / pages.page_bytes).min(pages.free);
+        let surplus = many.max(over);
         if surplus == 0 {
             return Ok(());
         }
@@ -373,6 +376,8 @@ mod tests {
         let when_full = WhenFull::DropOldest;
         let keep = Trim { when_full, ..keep(0, ByteSize(1 << 20)) };
         let trimmed = bench.store.trim(keep).expect("trim");
+        let pages = bench.store.pages().expect("pages");
+        assert!(pages.all * pages.page_bytes <= 1 << 20, "the file, too: {pages:?}");
         assert!(!trimmed.full && trimmed.frames_early == 3, "{trimmed:?}");
         assert_eq!(100, 3 + trimmed.frames_dropped + left(&bench));
         assert_eq!(trimmed.frames_dropped * 10, trimmed.lines_dropped);

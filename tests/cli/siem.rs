@@ -140,6 +140,39 @@ fn key_file(folder: &Folder, name: &str, secret: &str) -> String {
 }
 
 #[test]
+fn the_privacy_report_names_each_place_and_each_receiver() {
+    let folder = Folder::new();
+    let key = key_file(&folder, "key", "a");
+    let sinks = format!(
+        "[[sink]]\ntype = \"file\"\nname = \"veiled\"\npath = {:?}\nleave_out = [\"url.query\"]\n\
+         privacy = {{ mode = \"token\", key_file = {key:?} }}\n",
+        folder.path("veiled.json")
+    );
+    let before = Place::new(&sinks);
+    let shown = ask(&before, &["privacy", "report"], &[]);
+    assert_eq!(0, shown.code, "before anything is stored: {}", shown.err);
+    assert!(shown.out.contains("  frames of raw lines\n"), "{}", shown.out);
+
+    let place = read(&sinks);
+    let shown = ask(&place, &["privacy", "report"], &[]).out;
+    assert!(shown.contains("frames of raw lines (20 lines): "), "{shown}");
+    let veiled = "    where: veiled\n    what:  addresses as tokens, names of users as tokens, no raw \
+                  lines, without url.query\n";
+    assert!(shown.contains(veiled), "{shown}");
+    assert!(shown.contains("    what:  addresses and names of users as logged"), "{shown}");
+
+    let rows: Vec<Value> = ask(&place, &["privacy", "report"], &["--output", "json"])
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let of = |what: &str| rows.iter().find(|row| row["what"] == what).expect("a row");
+    assert_ne!(0, of("tokens")["count"].as_u64().expect("a count"), "clients were hidden");
+    assert_eq!("kept", of("alert log")["kind"]);
+    assert_eq!(2, rows.iter().filter(|row| row["what"] == "sink of type file").count());
+}
+
+#[test]
 fn a_token_is_revealed_to_whom_has_the_key_and_written_down() {
     let folder = Folder::new();
     let (key, other) = (key_file(&folder, "key", "a"), key_file(&folder, "other", "b"));

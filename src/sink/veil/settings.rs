@@ -97,6 +97,23 @@ impl PrivacyConfig {
         self.tokens_max.unwrap_or(TOKENS_MAX)
     }
 
+    /// What the receiver learns of people, in words.
+    pub fn words(&self) -> String {
+        let users = match self.users() {
+            Users::Clear => "names of users as logged",
+            Users::Token => "names of users as tokens",
+            Users::Drop => "no names of users",
+        };
+        let (ipv4, ipv6) = self.bits();
+        match self.mode {
+            PrivacyMode::Clear => format!("addresses and {users}"),
+            PrivacyMode::Truncated => {
+                format!("addresses cut to /{ipv4} and /{ipv6}, {users}, no raw lines")
+            }
+            PrivacyMode::Token => format!("addresses as tokens, {users}, no raw lines"),
+        }
+    }
+
     /// What is wrong with the settings: the key and the reason with its fix.
     pub fn complaint(&self) -> Option<(&'static str, &'static str)> {
         if !self.is_on() {
@@ -129,6 +146,20 @@ mod tests {
     fn check(text: &str, expected: Option<&str>) {
         let config: PrivacyConfig = toml::from_str(text).expect("settings");
         assert_eq!(expected, config.complaint().map(|(key, _)| key), "{text}");
+    }
+
+    #[test]
+    fn what_a_receiver_learns_is_told_in_words() {
+        let words = |text| toml::from_str::<PrivacyConfig>(text).expect("settings").words();
+        assert_eq!("addresses and names of users as logged", words(""));
+        assert_eq!(
+            "addresses cut to /16 and /48, no names of users, no raw lines",
+            words("mode = \"truncated\"\nipv4_bits = 16\nusers = \"drop\"")
+        );
+        assert_eq!(
+            "addresses as tokens, names of users as tokens, no raw lines",
+            words("mode = \"token\"")
+        );
     }
 
     #[test]
