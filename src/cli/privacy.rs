@@ -3,6 +3,8 @@
 //!
 //! Everything in it follows from the configuration and the store; nothing is looked up elsewhere.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
@@ -74,77 +76,91 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     Ok(exit::OK)
 }
 
+/// How long counts and alerts stay.
+const HISTORY: &str = "762 days";
+
+/// Something in the store besides lines.
+struct Stored {
+    what: &'static str,
+    held: fn(&Inventory) -> Held,
+    people: &'static str,
+    until: &'static str,
+}
+
+const STORED: [Stored; 6] = [
+    Stored {
+        what: "alerts",
+        held: |all| all.alerts,
+        people: "addresses, names of users and up to ten lines each",
+        until: HISTORY,
+    },
+    Stored {
+        what: "mails",
+        held: |all| all.messages,
+        people: "the same, as they were or will be sent",
+        until: "30 days after they were sent; 762 days without their text",
+    },
+    Stored {
+        what: "hours of counts",
+        held: |all| all.hours,
+        people: "up to 100 addresses, names of users and agents an hour, with how often",
+        until: HISTORY,
+    },
+    Stored {
+        what: "dead letters",
+        held: |all| all.dead_letters,
+        people: "events that a receiver refused, in the form in which they were sent",
+        until: HISTORY,
+    },
+    Stored {
+        what: "tokens",
+        held: |all| all.tokens,
+        people: "what tokens stand for, sealed with the key of their sink",
+        until: "762 days after their last use, or until the key is destroyed",
+    },
+    Stored {
+        what: "questions about tokens",
+        held: |all| all.reveals,
+        people: "who of this machine's users asked for whom",
+        until: "the newest 100,000",
+    },
+];
+
 /// What stays on this machine.
 fn kept(config: &Config, inventory: Option<Inventory>) -> Vec<Row> {
-    let store = config.store.path.display().to_string();
-    let row = |what: &str, people: &str, until: &str, held: Option<Held>| Row {
+    let row = |what: &str, place: &Path, people: &str, until: &str| Row {
         kind: "kept",
         what: what.to_owned(),
-        place: store.clone(),
+        place: place.display().to_string(),
         people: people.to_owned(),
         until: until.to_owned(),
-        held,
+        held: None,
     };
-    let held = |of: fn(&Inventory) -> Held| inventory.as_ref().map(of);
+    let store = &config.store.path;
     let lines = inventory.map_or(String::new(), |all| format!(" ({} lines)", all.lines));
-    let history = "762 days";
-    let lines_until = format!(
-        "until every required sink has them and no rule looks back at them, at most {}",
-        ByteSize(config.store.max_size.0)
-    );
-    let mut rows = vec![
-        row(
+    let frames = Row {
+        until: format!(
+            "until every required sink has them and no rule looks back at them, at most {}",
+            ByteSize(config.store.max_size.0)
+        ),
+        held: inventory.map(|all| all.frames),
+        ..row(
             &format!("frames of raw lines{lines}"),
+            store,
             "whatever the logs say: addresses, names of users, agents, pages",
-            &lines_until,
-            held(|all| all.frames),
-        ),
-        row(
-            "alerts",
-            "addresses, names of users and up to ten lines each",
-            history,
-            held(|all| all.alerts),
-        ),
-        row(
-            "mails",
-            "the same, as they were or will be sent",
-            "30 days after they were sent; 762 days without their text",
-            held(|all| all.messages),
-        ),
-        row(
-            "hours of counts",
-            "up to 100 addresses, names of users and agents an hour, with how often",
-            history,
-            held(|all| all.hours),
-        ),
-        row(
-            "dead letters",
-            "events that a receiver refused, in the form in which they were sent",
-            history,
-            held(|all| all.dead_letters),
-        ),
-        row(
-            "tokens",
-            "what tokens stand for, sealed with the key of their sink",
-            "762 days after their last use, or until the key is destroyed",
-            held(|all| all.tokens),
-        ),
-        row(
-            "questions about tokens",
-            "who of this machine's users asked for whom",
-            "the newest 100,000",
-            held(|all| all.reveals),
-        ),
-    ];
-    rows.push(Row {
-        place: config.alert_log_path().display().to_string(),
-        ..row("alert log", "addresses, names of users, lines", "five files of 10 MiB", None)
-    });
+            "",
+        )
+    };
+    let mut rows = vec![frames];
+    rows.extend(STORED.iter().map(|stored| Row {
+        held: inventory.as_ref().map(stored.held),
+        ..row(stored.what, store, stored.people, stored.until)
+    }));
+    let path = config.alert_log_path();
+    rows.push(row("alert log", &path, "addresses, names of users, lines", "five files of 10 MiB"));
     if let Some(directory) = &config.mail.directory {
-        rows.push(Row {
-            place: directory.display().to_string(),
-            ..row("mails as files", "the same as mails", "until somebody deletes them", None)
-        });
+        let until = "until somebody deletes them";
+        rows.push(row("mails as files", directory, "the same as mails", until));
     }
     rows
 }
