@@ -256,6 +256,7 @@ reason = \"the provider's monitor asks once a minute\"
 | `share` | the least part of the counted events among these and those that match `against`; with `windows` in each of them |
 | `sum` | the least sum of a number within the window |
 | `then` | fires only when such an event comes while the limit is reached; `unless_known` leaves out a group that had one within that time before |
+| `steps`, `in_order` | instead of `where`: a list of conditions that must all be met within the window, in any order or in theirs |
 | `first_seen` | fires on a value that the group did not have within `memory`, once the group has been known for `learn` |
 | `silence` | no `where`: fires when a source pauses for `min`, and `times` as long as its longest pause |
 | `covered_by` | rules whose alert about the same client, user or site says it already |

@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 
 use super::firing::Firing;
 use super::sketch::Sketches;
+use super::steps::Progress;
 use super::window::{LastTimes, LastValues, Sums};
 use crate::units::{Period, Timestamp};
 
@@ -21,6 +22,8 @@ pub(super) struct KeyState {
     pub(super) shares: Box<[Sums]>,
     /// For rules that watch a sum.
     pub(super) sum: Option<Box<Sums>>,
+    /// For rules of several steps: how far they have come.
+    pub(super) steps: Progress,
     /// When the key was taken up.
     pub(super) since: Timestamp,
     /// The alert that goes on.
@@ -38,13 +41,15 @@ impl KeyState {
         self.values = Box::default();
         self.shares = Box::default();
         self.sum = None;
+        self.steps = Progress::default();
     }
 
     /// Bytes of the windows, about.
     fn cost(&self) -> usize {
         let values: usize = self.values.iter().map(LastValues::bytes).sum();
         let sums = self.shares.len() + usize::from(self.sum.is_some());
-        size_of::<Self>() + self.key.len() + self.times.bytes() + values + sums * size_of::<Sums>()
+        let windows = self.times.bytes() + values + sums * size_of::<Sums>();
+        size_of::<Self>() + self.key.len() + windows + size_of_val(&*self.steps)
     }
 }
 

@@ -28,6 +28,7 @@ pub mod sigma;
 pub mod signature;
 mod silence;
 mod sketch;
+mod steps;
 pub mod window;
 
 use std::collections::BTreeSet;
@@ -390,7 +391,11 @@ impl Detectors {
             state.sum.get_or_insert_default().add(seen.time, rule.window(), (sum, 0));
         }
         let (value, is_new) = see_values(rule, state, &self.hasher, event, seen);
-        let is_asked = is_new && rule.then.is_none();
+        let is_complete = rule
+            .steps
+            .as_ref()
+            .is_none_or(|steps| steps.see(&mut state.steps, event, seen.time, rule.window()));
+        let is_asked = is_new && is_complete && rule.then.is_none();
         let reached = if is_asked { fires(rule, state, Timestamp(0)) } else { None };
         if let Some(firing) = &mut state.firing {
             firing.count(seen.time, times, value, self.pool.find(seen.evidence));

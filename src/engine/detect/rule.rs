@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Severity;
 use super::field::Subject;
 use super::predicate::{Gate, Predicate};
+use super::steps::{STEPS_MAX, Steps};
 use crate::engine::batch::Field;
 use crate::units::Period;
 
@@ -42,6 +43,8 @@ pub struct Rule {
     pub sum: Option<(Subject, u64)>,
     /// What must come on top, while the limits are reached.
     pub then: Option<Then>,
+    /// Different events that must all come within the window; the condition is any of them.
+    pub steps: Option<Steps>,
     /// A value fires that the key did not have before.
     pub first_seen: Option<FirstSeen>,
     /// How long a source must say nothing; such a rule looks at no event.
@@ -113,7 +116,8 @@ impl Rule {
 
     /// Events that a key must remember.
     pub fn events_max(&self) -> usize {
-        let least = if self.sum.is_some() { SUMMED_MAX } else { 1 };
+        let steps = self.steps.as_ref().map_or(1, |steps| steps.conditions.len());
+        let least = if self.sum.is_some() { SUMMED_MAX } else { steps };
         self.limits.iter().map(|limit| limit.events).fold(least, usize::max)
     }
 
@@ -150,6 +154,7 @@ impl Rule {
             share: None,
             sum: None,
             then: None,
+            steps: None,
             first_seen: None,
             silence: None,
             covered_by: Vec::new(),
@@ -170,6 +175,7 @@ impl Rule {
             && self.share.is_none()
             && self.sum.is_none()
             && self.then.is_none()
+            && self.steps.is_none()
             && self.first_seen.is_none()
             && self.silence.is_none()
     }
@@ -230,6 +236,10 @@ struct RawRule {
     share: Option<RawShare>,
     sum: Option<RawSum>,
     then: Option<toml::Table>,
+    #[serde(default)]
+    steps: Vec<toml::Table>,
+    #[serde(default)]
+    in_order: bool,
     unless_known: Option<Period>,
     first_seen: Option<RawFirstSeen>,
     silence: Option<RawSilence>,
@@ -389,8 +399,9 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
     if raw.window.ms() == 0 {
         return Err("`window` must be longer than nothing".to_owned());
     }
-    if raw.condition.is_some() == raw.silence.is_some() {
-        return Err("it needs `where`, and a rule with `silence` has none".to_owned());
+    let kinds = [raw.condition.is_some(), !raw.steps.is_empty(), raw.silence.is_some()];
+    if kinds.iter().filter(|is_it| **is_it).count() != 1 {
+        return Err("it needs one of `where`, `steps` and `silence`".to_owned());
     }
     let (distinct, limits) = compile_limits(&raw)?;
     let group = |name: &String| Ok::<_, String>((name.clone(), subject(name)?));
@@ -405,7 +416,11 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
         None => None,
     };
     let then = compile_then(&raw)?;
-    let condition = Predicate::compile(&raw.condition.unwrap_or_default())?;
+    let steps = compile_steps(&raw)?;
+    let condition = match &steps {
+        Some(steps) => Predicate::Any(steps.conditions.clone()).simplified(),
+        None => Predicate::compile(&raw.condition.unwrap_or_default())?,
+    };
     let longest = limits.iter().map(|limit| limit.window).max().unwrap_or_default();
     let is_for_the_busy =
         matches!(group_by.first(), Some((_, Subject::ClientNet))) && limits.iter().all(is_fast);
@@ -418,6 +433,7 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
         share: raw.share.as_ref().map(|share| compile_share(share, raw.window)).transpose()?,
         sum,
         then,
+        steps,
         first_seen: raw.first_seen.map(|raw| FirstSeen { memory: raw.memory, learn: raw.learn }),
         silence: raw.silence.map(|silence| Silence { min: silence.min, times: silence.times }),
         covered_by: raw.covered_by,
@@ -453,7 +469,7 @@ fn compile_limits(raw: &RawRule) -> Result<(Vec<Subject>, Vec<Limit>), String> {
     if let Some(first_seen) = &raw.first_seen {
         subjects = vec![subject(&first_seen.field)?];
     }
-    let is_single = raw.sum.is_some() || raw.first_seen.is_some();
+    let is_single = raw.sum.is_some() || raw.first_seen.is_some() || !raw.steps.is_empty();
     let mut limits = Vec::new();
     for (limit, distinct) in each() {
         let mut values = vec![0; subjects.len()];
@@ -465,7 +481,7 @@ fn compile_limits(raw: &RawRule) -> Result<(Vec<Subject>, Vec<Limit>), String> {
         let events = match limit.threshold {
             Some(events) => within("threshold", events)?,
             None if is_single || !distinct.as_slice().is_empty() => 1,
-            None => return Err("it needs `threshold`, `distinct` or `sum`".to_owned()),
+            None => return Err("it needs `threshold`, `distinct`, `sum` or `steps`".to_owned()),
         };
         let window = limit.window.unwrap_or(raw.window);
         if window.ms() == 0 {
@@ -505,6 +521,18 @@ fn compile_then(raw: &RawRule) -> Result<Option<Then>, String> {
     let condition = Predicate::compile(table)?;
     let gate = Gate::of(&condition);
     Ok(Some(Then { gate, condition, unless_known: raw.unless_known }))
+}
+
+fn compile_steps(raw: &RawRule) -> Result<Option<Steps>, String> {
+    match raw.steps.len() {
+        0 if raw.in_order => Err("`in_order` goes with `steps`".to_owned()),
+        0 => Ok(None),
+        2..=STEPS_MAX => {
+            let conditions = raw.steps.iter().map(Predicate::compile).collect::<Result<_, _>>()?;
+            Ok(Some(Steps { conditions, in_order: raw.in_order }))
+        }
+        _ => Err(format!("`steps` has from 2 to {STEPS_MAX} entries")),
+    }
 }
 
 fn within(key: &str, value: usize) -> Result<usize, String> {
@@ -547,7 +575,7 @@ mod tests {
 
     #[test]
     fn a_bad_rule_is_refused_with_the_key_and_the_fix() {
-        check_error("where = {}\ngroup_by = []", "needs `threshold`, `distinct` or `sum`");
+        check_error("where = {}\ngroup_by = []", "needs `threshold`, `distinct`, `sum` or `steps`");
         check_error("where = {}\ngroup_by = [\"user\"]\nthreshold = 5", "`user` is no field");
         check_error(
             "where = { \"url.pth\" = \"/\" }\ngroup_by = []\nthreshold = 5",

@@ -8,8 +8,9 @@ use rsigma_parser::{
 
 use super::{SigmaRule, State, fields, severity, techniques};
 use crate::engine::detect::field::Subject;
-use crate::engine::detect::predicate::{Gate, Predicate};
-use crate::engine::detect::rule::{Limit, MAX_LIMIT, Rule, Then};
+use crate::engine::detect::predicate::Predicate;
+use crate::engine::detect::rule::{MAX_LIMIT, Rule};
+use crate::engine::detect::steps::{STEPS_MAX, Steps};
 use crate::units::Period;
 
 /// Why there is no rule, and the key that says so.
@@ -29,49 +30,70 @@ pub(super) fn compile(
         return Err(unsupported("window:", "unsupported: windows here slide; leave `window` out"));
     }
     let named = named(correlation, rules)?;
-    let conditions = || named.iter().map(|place| rules[*place].condition.clone());
-    let mut limit = Limit {
-        window: Period::from_secs(correlation.timespan.seconds),
-        events: 1,
-        values: Vec::new(),
-    };
-    let any = Predicate::Any(conditions().collect()).simplified();
-    let mut made = (any, Vec::new(), None, "{count} events within {window}");
-    match correlation.correlation_type {
-        CorrelationType::EventCount => limit.events = threshold(&correlation.condition)?.0,
-        CorrelationType::ValueCount => {
-            let (least, Some(field)) = threshold(&correlation.condition)? else {
-                return Err(unsupported("condition:", "`value_count` needs one `field` to count"));
-            };
-            limit.values = vec![least];
-            made.1 = vec![subject(&field, "field:")?];
-            made.3 = "{distinct} different values within {window}";
+    let conditions: Vec<Predicate> =
+        named.iter().map(|place| rules[*place].condition.clone()).collect();
+    let any = Predicate::Any(conditions.clone()).simplified();
+    let title = &correlation.title;
+    let mut rule = Rule::of_single_events(id, title, any, severity(correlation.level), true);
+    rule.group_by = group_by(correlation)?;
+    rule.attack = techniques(&correlation.tags);
+    rule.limits[0].window = Period::from_secs(correlation.timespan.seconds);
+    limit(&mut rule, correlation, conditions)?;
+    if !correlation.generate {
+        named.iter().for_each(|place| rules[*place].is_silent = true);
+    }
+    Ok(rule)
+}
+
+/// Sets what must come together for `rule`.
+fn limit(
+    rule: &mut Rule,
+    correlation: &CorrelationRule,
+    conditions: Vec<Predicate>,
+) -> Result<(), Refusal> {
+    let kind = correlation.correlation_type;
+    let words = match kind {
+        CorrelationType::EventCount => {
+            rule.limits[0].events = kept(threshold(&correlation.condition)?.0)?;
+            "{count} events within {window}"
         }
-        CorrelationType::TemporalOrdered => {
-            let [first, second]: [Predicate; 2] =
-                conditions().collect::<Vec<_>>().try_into().map_err(|_| {
-                    unsupported("rules:", "unsupported: an order of other than two rules")
-                })?;
-            let gate = Gate::of(&second);
-            let then = Then { condition: second, gate, unless_known: None };
-            made = (first, Vec::new(), Some(then), "one after the other within {window}");
+        CorrelationType::ValueCount => {
+            let (least, field) = of_field(correlation)?;
+            rule.limits[0].values = vec![kept(least)?];
+            rule.distinct = vec![field];
+            "{distinct} different values within {window}"
+        }
+        CorrelationType::ValueSum => {
+            let (least, field) = of_field(correlation)?;
+            rule.sum = Some((field, least.max(1)));
+            "a sum over {count} events within {window}"
+        }
+        CorrelationType::Temporal | CorrelationType::TemporalOrdered => {
+            let all = conditions.len();
+            if !(2..=STEPS_MAX).contains(&all) {
+                let reason = format!("it names {all} rules; from 2 to {STEPS_MAX} can be awaited");
+                return Err(unsupported("rules:", reason));
+            }
+            // The parser says 1 where there is no condition, which means all of them.
+            let least = threshold(&correlation.condition)?.0;
+            if least != 1 && least != all as u64 {
+                return Err(unsupported("condition:", "unsupported: some of the rules only"));
+            }
+            let in_order = kind == CorrelationType::TemporalOrdered;
+            rule.steps = Some(Steps { conditions, in_order });
+            if in_order {
+                "one after the other within {window}"
+            } else {
+                "together within {window}"
+            }
         }
         kind => {
             let reason = format!("unsupported: correlations of type `{}`", kind.as_str());
             return Err(unsupported("type:", reason));
         }
-    }
-    let (condition, distinct, then, explain) = made;
-    let title = &correlation.title;
-    let mut rule = Rule::of_single_events(id, title, condition, severity(correlation.level), true);
-    rule.group_by = group_by(correlation)?;
-    rule.attack = techniques(&correlation.tags);
-    (rule.distinct, rule.then, rule.limits) = (distinct, then, vec![limit]);
-    explain.clone_into(&mut rule.explain);
-    if !correlation.generate {
-        named.iter().for_each(|place| rules[*place].is_silent = true);
-    }
-    Ok(rule)
+    };
+    words.clone_into(&mut rule.explain);
+    Ok(())
 }
 
 /// The rules it is about, by their places.
@@ -89,7 +111,7 @@ fn named(correlation: &CorrelationRule, rules: &[SigmaRule]) -> Result<Vec<usize
 }
 
 /// How many, and of what.
-fn threshold(condition: &CorrelationCondition) -> Result<(usize, Option<String>), Refusal> {
+fn threshold(condition: &CorrelationCondition) -> Result<(u64, Option<String>), Refusal> {
     let CorrelationCondition::Threshold { predicates, field, .. } = condition else {
         return Err(unsupported("condition:", "unsupported: a condition in words"));
     };
@@ -101,15 +123,28 @@ fn threshold(condition: &CorrelationCondition) -> Result<(usize, Option<String>)
             return Err(unsupported("condition:", reason));
         }
     };
-    let least = usize::try_from(least).ok().filter(|least| (1..=MAX_LIMIT).contains(least));
-    let least = least.ok_or_else(|| {
-        unsupported("condition:", format!("the number lies between 1 and {MAX_LIMIT}"))
-    })?;
     match field.as_deref() {
         None => Ok((least, None)),
         Some([field]) => Ok((least, Some(field.clone()))),
         Some(_) => Err(unsupported("field:", "unsupported: several fields counted together")),
     }
+}
+
+/// As many as a key can remember.
+fn kept(least: u64) -> Result<usize, Refusal> {
+    let least = usize::try_from(least).ok().filter(|least| (1..=MAX_LIMIT).contains(least));
+    least.ok_or_else(|| {
+        unsupported("condition:", format!("the number lies between 1 and {MAX_LIMIT}"))
+    })
+}
+
+/// How much of which field.
+fn of_field(correlation: &CorrelationRule) -> Result<(u64, Subject), Refusal> {
+    let (least, Some(field)) = threshold(&correlation.condition)? else {
+        let kind = correlation.correlation_type.as_str();
+        return Err(unsupported("condition:", format!("`{kind}` needs one `field`")));
+    };
+    Ok((least, subject(&field, "field:")?))
 }
 
 fn subject(name: &str, near: &'static str) -> Result<Subject, Refusal> {

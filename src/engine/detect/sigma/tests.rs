@@ -339,10 +339,51 @@ fn correlations_count_events_and_values() {
         assert!(entry.state.reason().is_some_and(|said| said.contains(reason)), "{entry:?}");
         assert_eq!(1, all.alert_rules().len(), "the rule itself still speaks");
     };
-    refused(&count.replace("event_count", "temporal"), "rejected", "unsupported");
+    refused(&count.replace("event_count", "temporal"), "rejected", "it names 1 rules");
+    let average = count.replace("event_count", "value_avg");
+    refused(&average.replace("gte: 3", "gte: 3\n        field: sc-bytes"), "rejected", "value_avg");
     refused(&count.replace("gte: 3", "lte: 3"), "rejected", "only `gte` or `gt`");
     refused(&count.replace("[r1]", "[r9]"), "unevaluable", "`r9`");
     refused(&count.replace("[c-ip]", "[cs-cookie]"), "unevaluable", "`cs-cookie`");
+}
+
+#[test]
+fn correlations_await_several_rules() {
+    let named =
+        |id: &str, text: &str| rule(&format!("k: [{text}]\ncondition: k")).replace("r1", id);
+    let all = |kind: &str| {
+        format!(
+            "title: All\nid: c1\ncorrelation:\n    type: {kind}\n    rules: [r1, r2, r3]\n    \
+             group-by: [c-ip]\n    timespan: 5m\nlevel: high\n"
+        )
+    };
+    let told = |kind: &str, pages: &[&str]| {
+        let rules = compiled(&[
+            &named("r1", "one"),
+            &named("r2", "two"),
+            &named("r3", "three"),
+            &all(kind),
+        ]);
+        let mut detectors = Detectors::new(rules.alert_rules(), Limits::new(1));
+        let lines: Vec<String> = pages.iter().map(|page| request(page, 200, "a")).collect();
+        let mut alerts = Vec::new();
+        detectors.see(&batch("combined", &lines.join("\n")), READ_AT, &mut alerts);
+        alerts.into_iter().map(|alert| alert.summary).collect::<Vec<_>>()
+    };
+    let together = vec!["together within 5m".to_owned()];
+    assert_eq!(together, told("temporal", &["/three", "/two", "/two", "/one"]));
+    assert_eq!(Vec::<String>::new(), told("temporal", &["/three", "/two", "/two"]));
+    let ordered = vec!["one after the other within 5m".to_owned()];
+    assert_eq!(ordered, told("temporal_ordered", &["/one", "/two", "/one", "/three"]));
+    assert_eq!(Vec::<String>::new(), told("temporal_ordered", &["/three", "/two", "/one"]));
+}
+
+#[test]
+fn correlations_sum_up() {
+    let base = rule("k: [evil]\ncondition: k");
+    let sum = "title: Much\nid: c1\ncorrelation:\n    type: value_sum\n    rules: [r1]\n    group-by: [c-ip]\n    timespan: 5m\n    condition:\n        gte: 90000\n        field: sc-bytes\nlevel: high\n";
+    let rules = compiled(&[&base, sum]).alert_rules();
+    assert_eq!(Some(90_000), rules[0].sum.map(|(_, least)| least), "{rules:?}");
 }
 
 #[test]
