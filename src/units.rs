@@ -2,11 +2,15 @@
 //!
 //! Configuration never holds a bare number: a size is `"64KiB"`, a period is `"10m"`.
 
+mod day;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use day::{Day, TimeOfDay, TimeOfDayError, Weekday};
 
 /// A moment, in nanoseconds since 1970-01-01 UTC.
 ///

@@ -243,6 +243,9 @@ expires = \"2027-06-30\"
 reason = \"the provider's monitor asks once a minute\"
 ```
 
+`[[maintenance]]` has alerts of some rules recorded and not mailed while you work on the servers: once, or every week.
+Rules about log-ins are muted by their whole id only.
+
 ## Keys of a rule
 
 | key | what it says |
@@ -258,6 +261,8 @@ reason = \"the provider's monitor asks once a minute\"
 | `then` | fires only when such an event comes while the limit is reached; `unless_known` leaves out a group that had one within that time before |
 | `steps`, `in_order` | instead of `where`: a list of conditions that must all be met within the window, in any order or in theirs |
 | `first_seen` | fires on a value that the group did not have within `memory`, once the group has been known for `learn` |
+| `hours` | only events of these hours count: `days`, `from`, `to`, in the zone of `[calendar]` |
+| `absence` | fires when too few events, or values of `distinct`, have come by `check_at` on its `days` (counted `from` midnight): less than `min`, or than `roster_share` of the people of `[roster]`; not on holidays, nor on a day that was not watched from its beginning |
 | `silence` | no `where`: fires when a source pauses for `min`, and `times` as long as its longest pause |
 | `covered_by` | rules whose alert about the same client, user or site says it already |
 | `severity` | `info` and `low` are lines in the weekly report, `medium` and above are mails |
@@ -302,6 +307,11 @@ fn rules_page() -> String {
         let mut fires = limits.join(", or ");
         if let Some(silence) = rule.silence {
             fires = format!("a pause of {} and {} times its longest", silence.min, silence.times);
+        }
+        if let Some(absence) = &rule.absence {
+            let share = absence.roster_share * 100.0;
+            let times: Vec<String> = absence.check_at.iter().map(ToString::to_string).collect();
+            fires = format!("less than {share:.0} % of the roster by {}", times.join(", "));
         }
         if let Some(share) = &rule.share {
             let _ = write!(fires, "; a share of {:.0} %", share.min * 100.0);

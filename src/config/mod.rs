@@ -16,10 +16,10 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use crate::engine::detect::Allow;
+use crate::engine::detect::Circumstances;
 use crate::engine::detect::rule::{self, Rule};
 use crate::engine::detect::sigma::Entry;
-use crate::engine::enrich::{Enricher, Logins, Places, Proxies};
+use crate::engine::enrich::{Enricher, Logins, Places, Proxies, Roster};
 use crate::engine::format::{FormatSet, fields_text};
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
@@ -28,6 +28,7 @@ use crate::sink::{SinkComplaint, SinkConfig};
 use crate::source::journal::JOURNAL_FORMAT;
 use crate::source::{Limits, SourceConfig};
 use crate::store::StoreConfig;
+use crate::units::Day;
 
 pub use discover::{USUAL_LOGS, discover};
 pub use problem::Problem;
@@ -69,6 +70,24 @@ pub struct RulesConfig {
     pub disable: Vec<String>,
 }
 
+/// `[calendar]`: days and hours of the organisation.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct CalendarConfig {
+    /// Zone of the days and hours of rules and of maintenance; the machine's own when missing.
+    pub timezone: Option<String>,
+    /// Days on which nobody is missed.
+    pub holidays: Vec<Day>,
+}
+
+/// `[roster]`: who should log in.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct RosterConfig {
+    /// CSV with the columns `user`, `name`, `group` and `exempt_until`; the first is needed.
+    pub file: Option<PathBuf>,
+}
+
 /// `[host]`: this machine as others know it.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default)]
@@ -108,8 +127,12 @@ pub struct Config {
     pub host: HostConfig,
     /// The rules in force.
     pub rules: Vec<Rule>,
-    /// Whose alerts are not wanted.
-    pub allowed: Vec<Allow>,
+    /// `[calendar]`.
+    pub calendar: CalendarConfig,
+    /// `[roster]`.
+    pub roster: RosterConfig,
+    /// People, days and exceptions: of `[[allow]]`, `[[maintenance]]`, `[calendar]` and `[roster]`.
+    pub circumstances: Circumstances,
     /// What became of each rule of `rules.folders`.
     pub rule_report: Vec<Entry>,
 }
@@ -139,7 +162,9 @@ impl Default for Config {
             places: None,
             host: HostConfig::default(),
             rules: rule::builtin(),
-            allowed: Vec::new(),
+            calendar: CalendarConfig::default(),
+            roster: RosterConfig::default(),
+            circumstances: Circumstances::default(),
             rule_report: Vec::new(),
         }
     }
@@ -171,6 +196,7 @@ impl Config {
         let mut config = raw.into_config(files, &mut problems);
         config.check(&mut problems);
         config.read_places(&mut problems);
+        config.read_circumstances(&mut problems);
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
@@ -198,9 +224,14 @@ impl Config {
                 problems.push(Problem::new(&format!("sink[{index}].{key}"), reason, ""));
             }
         }
-        for (index, entry) in self.allowed.iter().enumerate() {
+        for (index, entry) in self.circumstances.allowed.iter().enumerate() {
             if let Some((key, reason)) = entry.complaint(&self.rules) {
                 problems.push(Problem::new(&format!("allow[{index}].{key}"), reason, ""));
+            }
+        }
+        for (index, entry) in self.circumstances.maintenance.iter().enumerate() {
+            if let Some((key, reason)) = entry.complaint(&self.rules) {
+                problems.push(Problem::new(&format!("maintenance[{index}].{key}"), reason, ""));
             }
         }
         let mut names: Vec<String> = self.sinks.iter().map(SinkConfig::name).collect();
@@ -254,11 +285,38 @@ impl Config {
         }
     }
 
+    /// Completes the circumstances: the zone of days, and the people.
+    fn read_circumstances(&mut self, problems: &mut Vec<Problem>) {
+        let zone = match &self.calendar.timezone {
+            None => Ok(TimeZone::system()),
+            Some(name) => TimeZone::get(name).map_err(|_| name),
+        };
+        match zone {
+            Ok(zone) => self.circumstances.calendar.zone = zone,
+            Err(name) => problems.push(Problem::new(
+                "calendar.timezone",
+                format!("`{name}` is no time zone"),
+                "write a name such as `Europe/Berlin` or `UTC`",
+            )),
+        }
+        self.circumstances.calendar.holidays.clone_from(&self.calendar.holidays);
+        let Some(file) = &self.roster.file else { return };
+        let read = std::fs::read(file).map_err(|error| error.to_string());
+        match read.and_then(|text| Roster::read(&text).map_err(|error| error.to_string())) {
+            Ok(roster) => self.circumstances.roster = Some(Arc::new(roster)),
+            Err(reason) => problems.push(Problem {
+                file: Some(file.clone()),
+                ..Problem::new("roster.file", reason, "a CSV file with a column `user`")
+            }),
+        }
+    }
+
     /// What each line is enriched with.
     pub fn enricher(&self) -> Enricher {
         let mut enricher = Enricher {
             logins: self.logins.clone(),
             places: self.places.clone(),
+            roster: self.circumstances.roster.clone(),
             user_agents: self.client.user_agents,
             ..Enricher::default()
         };

@@ -8,10 +8,13 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::{AlertLogConfig, ClientConfig, Config, HostConfig, Problem, RuleFolder, RulesConfig};
-use crate::engine::detect::Allow;
+use super::{
+    AlertLogConfig, CalendarConfig, ClientConfig, Config, HostConfig, Problem, RosterConfig,
+    RuleFolder, RulesConfig,
+};
 use crate::engine::detect::rule::{self, Rule};
 use crate::engine::detect::sigma::Entry;
+use crate::engine::detect::{Allow, Circumstances, Maintenance};
 use crate::engine::enrich::Logins;
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
@@ -36,6 +39,9 @@ pub(super) struct Raw {
     client: Option<ClientConfig>,
     logins: Option<Logins>,
     rules: Option<RulesConfig>,
+    maintenance: Vec<Maintenance>,
+    calendar: Option<CalendarConfig>,
+    roster: Option<RosterConfig>,
     host: Option<HostConfig>,
 }
 
@@ -52,6 +58,9 @@ const SECTIONS: &[&str] = &[
     "logins",
     "rules",
     "allow",
+    "maintenance",
+    "calendar",
+    "roster",
     "host",
 ];
 
@@ -90,6 +99,9 @@ impl Reader<'_> {
             "source" => self.list(name, value, &mut raw.sources),
             "sink" => self.list(name, value, &mut raw.sinks),
             "allow" => self.list(name, value, &mut raw.allowed),
+            "maintenance" => self.list(name, value, &mut raw.maintenance),
+            "calendar" => self.table(name, value, &mut raw.calendar),
+            "roster" => self.table(name, value, &mut raw.roster),
             "follow" => self.table(name, value, &mut raw.follow),
             "store" => self.table(name, value, &mut raw.store),
             "mail" => self.table(name, value, &mut raw.mail),
@@ -122,7 +134,7 @@ impl Reader<'_> {
             let problem = Problem::new(
                 name,
                 "the section is in two files",
-                "keep it in one of them; only [[source]], [[sink]] and [[allow]] add up",
+                "keep it in one of them; only sections in two brackets add up, such as [[sink]]",
             );
             self.push(problem, at);
             return;
@@ -199,7 +211,13 @@ impl Raw {
             store: self.store.unwrap_or(defaults.store),
             mail: self.mail.unwrap_or_default(),
             sinks: self.sinks,
-            allowed: self.allowed,
+            calendar: self.calendar.unwrap_or_default(),
+            roster: self.roster.unwrap_or_default(),
+            circumstances: Circumstances {
+                allowed: self.allowed,
+                maintenance: self.maintenance,
+                ..Circumstances::default()
+            },
             alert_log: self.alert_log.unwrap_or_default(),
             serve: self.serve.unwrap_or_default(),
             report: self.report.unwrap_or_default(),

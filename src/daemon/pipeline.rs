@@ -131,8 +131,8 @@ impl Pipeline {
         let follower = Follower::new(&followed, resume.collect(), limits);
         let enricher = Arc::new(config.enricher());
         let mut decoder = Decoder::new(enricher);
-        let mut detectors =
-            Detectors::new(config.rules.clone(), Limits::new(seed)).with_allowed(&config.allowed);
+        let mut detectors = Detectors::new(config.rules.clone(), Limits::new(seed))
+            .in_circumstances(config.circumstances.clone());
         let reader = StoreReader::open(&config.store.path)?;
         let open = reader.open_alerts()?;
         detectors.restore(open.clone());

@@ -123,6 +123,8 @@ pub struct Row {
     pub login_app: &'static str,
     /// What the event proves about the user it names.
     pub grade: Option<Grade>,
+    /// The user of a log-in is on the roster, if there is one.
+    pub in_roster: Option<bool>,
     /// What is wrong with the request line.
     pub malformed: Option<Malformed>,
     /// The user name was sent and is empty (Apache prints `""`).
@@ -131,8 +133,7 @@ pub struct Row {
     pub suspect_forged: bool,
     /// How many times it happened: syslog says "message repeated", PAM "2 more failures".
     pub count: u32,
-    /// What the signatures find, worked out when [`crate::engine::detect::signature::of`] is first
-    /// asked.
+    /// What the signatures find, worked out when `detect::signature::of` is first asked.
     pub signs: OnceLock<Signs>,
     spans: [Span; HOT],
     rare: (u32, u32),
@@ -160,6 +161,7 @@ impl Default for Row {
             auth: None,
             login_app: "",
             grade: None,
+            in_roster: None,
             malformed: None,
             empty_user: false,
             suspect_forged: false,

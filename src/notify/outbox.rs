@@ -42,9 +42,11 @@ const GRACE: Duration = Duration::from_secs(10);
 const PATIENCE: u32 = 3;
 
 /// The message that tells `alert`, for the transaction that stores it. None when it is not to be
-/// mailed: mail is off, the severity is too low, or it is the end of an alert from old lines.
+/// mailed: mail is off, the severity is too low, it is the end of an alert from old lines, or there
+/// is maintenance.
 pub fn enqueue(alert: &Alert, config: &MailConfig, now: Timestamp) -> Option<NewMessage> {
-    let unwanted = alert.backfill && alert.state == AlertState::Resolved;
+    let unwanted =
+        alert.backfill && alert.state == AlertState::Resolved || alert.muted_by.is_some();
     if !config.is_enabled() || alert.severity < config.min_severity || unwanted {
         return None;
     }

@@ -73,6 +73,7 @@ pub(crate) fn spray() -> Alert {
         statuses: BTreeMap::from([(401, 41)]),
         successes: 0,
         evidence: (0..10).map(|n| line(n, users[n as usize])).collect(),
+        muted_by: None,
         backfill: false,
     }
 }
@@ -134,6 +135,7 @@ pub(crate) fn hostile_scan() -> Alert {
                 &format!("2001:db8:7:1:dead::b - - \"GET /{} HTTP/1.1\" 404 -", "A".repeat(400)),
             ),
         ],
+        muted_by: None,
         backfill: false,
     }
 }

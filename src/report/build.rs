@@ -116,6 +116,7 @@ fn build_alerts(incidents: &[Incident<'_>], from: Timestamp) -> Alerts {
         resolved: incident.resolved,
         carried_over: incident.opened < from,
         backfill: incident.alert.backfill,
+        muted_by: incident.alert.muted_by.clone(),
     };
     Alerts {
         opened: Severities::of(incidents.iter().filter(|incident| from <= incident.opened)),

@@ -1,10 +1,9 @@
 //! Settings of the weekly report: the `[report]` table.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+
+use crate::units::{TimeOfDay, Weekday};
 
 /// `[report]`: the weekly report by mail.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -33,7 +32,7 @@ impl Default for ReportConfig {
         Self {
             enabled: true,
             weekday: Weekday::Friday,
-            at: TimeOfDay { hour: 7, minute: 0 },
+            at: TimeOfDay::at_hour(7),
             timezone: None,
             to: Vec::new(),
         }
@@ -64,91 +63,6 @@ pub enum ReportConfigError {
         /// What the database said.
         source: jiff::Error,
     },
-}
-
-/// A day of the week.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names of the days say it all")]
-pub enum Weekday {
-    Monday,
-    Tuesday,
-    Wednesday,
-    Thursday,
-    Friday,
-    Saturday,
-    Sunday,
-}
-
-impl From<Weekday> for jiff::civil::Weekday {
-    fn from(day: Weekday) -> Self {
-        match day {
-            Weekday::Monday => Self::Monday,
-            Weekday::Tuesday => Self::Tuesday,
-            Weekday::Wednesday => Self::Wednesday,
-            Weekday::Thursday => Self::Thursday,
-            Weekday::Friday => Self::Friday,
-            Weekday::Saturday => Self::Saturday,
-            Weekday::Sunday => Self::Sunday,
-        }
-    }
-}
-
-/// A time of day, written `"07:00"`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TimeOfDay {
-    hour: i8,
-    minute: i8,
-}
-
-impl From<TimeOfDay> for jiff::civil::Time {
-    fn from(time: TimeOfDay) -> Self {
-        jiff::civil::time(time.hour, time.minute, 0, 0)
-    }
-}
-
-impl FromStr for TimeOfDay {
-    type Err = TimeOfDayError;
-
-    fn from_str(text: &str) -> Result<Self, TimeOfDayError> {
-        let number = |text: &str, end: i8| {
-            let two_digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse::<i8>().ok().filter(|value| two_digits && *value < end)
-        };
-        let parts = text
-            .split_once(':')
-            .and_then(|(hour, minute)| Some((number(hour, 24)?, number(minute, 60)?)));
-        let (hour, minute) = parts.ok_or_else(|| TimeOfDayError { text: text.to_owned() })?;
-        Ok(Self { hour, minute })
-    }
-}
-
-impl TryFrom<String> for TimeOfDay {
-    type Error = TimeOfDayError;
-
-    fn try_from(text: String) -> Result<Self, TimeOfDayError> {
-        text.parse()
-    }
-}
-
-impl From<TimeOfDay> for String {
-    fn from(time: TimeOfDay) -> Self {
-        time.to_string()
-    }
-}
-
-impl fmt::Display for TimeOfDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}", self.hour, self.minute)
-    }
-}
-
-/// A text that should be a time of day.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{text}` is not a time of day; write hours and minutes, such as `07:00`")]
-pub struct TimeOfDayError {
-    text: String,
 }
 
 #[cfg(test)]

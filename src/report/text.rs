@@ -148,6 +148,9 @@ pub(super) fn state(report: &WeekReport, row: &AlertRow) -> String {
     if row.backfill {
         text.push_str(", found in old lines");
     }
+    if let Some(name) = &row.muted_by {
+        text.push_str(&format!(", not mailed because of maintenance: {name}"));
+    }
     text
 }
 

@@ -272,6 +272,8 @@ pub struct AlertRow {
     pub carried_over: bool,
     /// It was found in old lines, not as it happened.
     pub backfill: bool,
+    /// The maintenance during which it was raised.
+    pub muted_by: Option<String>,
 }
 
 /// Requests of the week.

@@ -350,6 +350,7 @@ fn alert(id: &str, severity: Severity) -> Alert {
         statuses: [(401, 7)].into(),
         successes: 0,
         evidence: Vec::new(),
+        muted_by: None,
         backfill: false,
     }
 }

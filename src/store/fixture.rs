@@ -105,6 +105,7 @@ pub(super) fn alert(id: &str, state: AlertState, severity: Severity, at: Timesta
         statuses: [(401, 7)].into(),
         successes: 0,
         evidence: Vec::new(),
+        muted_by: None,
         backfill: false,
     }
 }

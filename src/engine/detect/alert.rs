@@ -173,6 +173,9 @@ pub struct Alert {
     pub successes: u64,
     /// Up to ten lines.
     pub evidence: Vec<Evidence>,
+    /// The maintenance during which it was raised: recorded, mailed to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted_by: Option<String>,
     /// Raised while old lines were read at start: shown in the report, mailed only in a summary.
     #[serde(default)]
     pub backfill: bool,

@@ -4,14 +4,13 @@
 //! is a hole. What an entry keeps silent is counted.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::rule::Rule;
 use crate::engine::batch::{Event, Field};
-use crate::units::{Timestamp, days_from_civil};
+use crate::units::{Day, Timestamp};
 
 /// An entry of the allow-list: `[[allow]]`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -28,7 +27,7 @@ pub struct Allow {
     /// Rules that stay silent about them: ids, or their beginnings followed by `*`.
     #[serde(default = "all_rules")]
     pub rules: Vec<String>,
-    /// The first day on which it counts no longer, `2027-06-30`.
+    /// The first day on which it counts no longer, `2027-06-30`; days begin at midnight UTC.
     pub expires: Day,
     /// Why.
     pub reason: String,
@@ -53,28 +52,6 @@ impl TryFrom<String> for Client {
     }
 }
 
-/// A day, written `2027-06-30`; it begins at midnight UTC.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(try_from = "String")]
-pub struct Day(Timestamp);
-
-impl TryFrom<String> for Day {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let date = jiff::civil::Date::from_str(&text)
-            .map_err(|_| format!("`{text}` is no day such as `2027-06-30`"))?;
-        let (year, month, day) = (date.year(), date.month(), date.day());
-        let days = days_from_civil(
-            i64::from(year),
-            u32::from(month.unsigned_abs()),
-            u32::from(day.unsigned_abs()),
-        );
-        let days = u64::try_from(days).map_err(|_| format!("`{text}` is before 1970"))?;
-        Ok(Self(Timestamp::from_secs(86_400 * days)))
-    }
-}
-
 impl Allow {
     /// What is wrong with the entry: the key and the reason.
     pub fn complaint(&self, rules: &[Rule]) -> Option<(&'static str, String)> {
@@ -96,7 +73,7 @@ impl Allow {
     /// one about a site is not void because an allowed client had a part in it.
     pub(super) fn holds(&self, rule: &Rule, event: &Event<'_>, time: Timestamp) -> bool {
         rule.is_about_someone()
-            && time < self.expires.0
+            && time < self.expires.begins_utc()
             && self.rules.iter().any(|pattern| covers(pattern, &rule.id))
             && (self.is_of_client(event) || self.is_of_user(event))
     }
@@ -113,7 +90,7 @@ impl Allow {
 }
 
 /// `pattern` is `id`, or its beginning followed by `*`.
-fn covers(pattern: &str, id: &str) -> bool {
+pub(super) fn covers(pattern: &str, id: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => id.starts_with(start),
         None => pattern == id,

@@ -39,6 +39,9 @@ pub enum Subject {
     AuthOutcome,
     /// `gatewatch.auth.counted`: `true` or `false`.
     AuthCounted,
+    /// `gatewatch.user.in_roster`: `true` or `false`, where a log-in names a user and there is a
+    /// roster.
+    InRoster,
     /// `gatewatch.malformed`.
     Malformed,
     /// `gatewatch.crawler.standing`: `verified` or `claimed`, where the agent names a crawler whose
@@ -136,6 +139,7 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("http.response.body.bytes", Subject::Bytes),
     ("gatewatch.auth.outcome", Subject::AuthOutcome),
     ("gatewatch.auth.counted", Subject::AuthCounted),
+    ("gatewatch.user.in_roster", Subject::InRoster),
     ("gatewatch.malformed", Subject::Malformed),
     ("gatewatch.crawler.standing", Subject::CrawlerStanding),
     ("gatewatch.detections", Subject::Detections),
@@ -254,6 +258,7 @@ impl Subject {
             }
             Self::AuthOutcome => fixed(row.auth?.outcome.name()),
             Self::AuthCounted => fixed(if row.auth?.counted { "true" } else { "false" }),
+            Self::InRoster => fixed(if row.in_roster? { "true" } else { "false" }),
             Self::Malformed => fixed(row.malformed?.name()),
             Self::CrawlerStanding => fixed(crawler(event)?.name()),
             Self::Detections => {

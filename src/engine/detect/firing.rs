@@ -112,6 +112,7 @@ impl Firing {
             statuses: std::collections::BTreeMap::new(),
             successes: 0,
             evidence: Vec::new(),
+            muted_by: None,
             backfill: false,
         }
     }

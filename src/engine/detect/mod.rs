@@ -10,17 +10,22 @@
 
 pub mod advice;
 mod alert;
+mod absence;
 mod allow;
 mod announced;
 mod board;
 pub mod busy;
+mod calendar;
+mod circumstances;
 mod clocks;
+mod condition;
 mod evidence;
 pub mod explain;
 pub mod field;
 mod firing;
 mod keys;
 mod known;
+mod maintenance;
 pub mod matcher;
 pub mod predicate;
 pub mod rule;
@@ -34,18 +39,20 @@ pub mod window;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use self::absence::Absences;
 use self::announced::Announced;
 use self::board::Board;
 use self::busy::{Busy, Suspects};
 use self::clocks::Clocks;
+use self::condition::{add_to_shares, fires, hash_of, see_values};
 use self::evidence::{Pool, Trace};
 use self::field::Subject;
 use self::firing::{Firing, is_success};
-use self::keys::{KeyState, Keys};
+use self::keys::Keys;
 use self::known::Known;
-use self::rule::{Limit, Rule};
+use self::rule::Rule;
 use self::silence::Silences;
-use self::window::{LastValues, Seen, Sums};
+use self::window::Seen;
 use super::address::client_net;
 use super::batch::{ClientSource, Event, EventBatch, Origin};
 use super::render::event_id::EventId;
@@ -53,6 +60,9 @@ use crate::units::{Period, Timestamp};
 
 pub use alert::{Alert, AlertState, Evidence, RuleInfo, Severity};
 pub use allow::Allow;
+pub use calendar::{Calendar, Hours};
+pub use circumstances::Circumstances;
+pub use maintenance::Maintenance;
 
 /// How much detection may remember.
 #[derive(Clone, Copy, Debug)]
@@ -95,12 +105,14 @@ pub struct Detectors {
     board: Arc<Board>,
     /// For each rule the numbers of those that cover it.
     covers: Vec<Vec<usize>>,
-    /// The allow-list, and how many alerts each entry kept silent.
-    allowed: Vec<(Allow, u64)>,
+    circumstances: Circumstances,
+    /// How many alerts each entry of the allow-list kept silent.
+    allowed: Vec<u64>,
     busy: Busy,
     suspects: Suspects,
     known: Known,
     silences: Silences,
+    absences: Absences,
     announced: Announced,
 }
 
@@ -111,6 +123,7 @@ impl Detectors {
         let board = Arc::new(Board::new(&rules));
         let announced = Announced::new(&rules);
         let silences = Silences::new(&rules);
+        let absences = Absences::new(&rules);
         let covers = rules.iter().map(|rule| covers(&rules, rule)).collect();
         Self {
             announced,
@@ -125,11 +138,13 @@ impl Detectors {
             scratch: Vec::new(),
             board,
             covers,
+            circumstances: Circumstances::default(),
             allowed: Vec::new(),
             busy: Busy::default(),
             suspects: Suspects::default(),
             known: Known::new(hasher),
             silences,
+            absences,
         }
     }
 
@@ -163,15 +178,17 @@ impl Detectors {
         self.now
     }
 
-    /// Keeps alerts of these silent.
-    pub fn with_allowed(mut self, allowed: &[Allow]) -> Self {
-        self.allowed = allowed.iter().map(|entry| (entry.clone(), 0)).collect();
+    /// Takes people, days and exceptions into account.
+    pub fn in_circumstances(mut self, circumstances: Circumstances) -> Self {
+        self.allowed = vec![0; circumstances.allowed.len()];
+        self.circumstances = circumstances;
         self
     }
 
     /// The entries of the allow-list by name, and how many alerts each kept silent.
     pub fn allowed(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.allowed.iter().map(|(entry, count)| (entry.name.as_str(), *count))
+        let names = self.circumstances.allowed.iter().map(|entry| entry.name.as_str());
+        names.zip(self.allowed.iter().copied())
     }
 
     /// Takes all sources for one: their lines come in the order in which things happened.
@@ -199,6 +216,11 @@ impl Detectors {
             {
                 self.resolve(self.clocks.watermark(), alerts);
             }
+            if self.absences.due() <= self.now {
+                // What another source still has to tell counts, too.
+                let times = (self.now, self.clocks.watermark());
+                self.absences.check(&self.rules, &self.circumstances, times, alerts);
+            }
             self.event(&event, time, &ids, &batch.origin, alerts);
         }
     }
@@ -207,6 +229,8 @@ impl Detectors {
     pub fn tick(&mut self, now: Timestamp, alerts: &mut Vec<Alert>) {
         self.now = self.now.max(now);
         self.silences.check(&self.rules, self.now, alerts);
+        let times = (self.now, self.now);
+        self.absences.check(&self.rules, &self.circumstances, times, alerts);
         self.resolve(self.now, alerts);
     }
 
@@ -216,6 +240,10 @@ impl Detectors {
             let Some(rule) = self.rules.iter().position(|rule| rule.id == alert.rule.id) else {
                 continue;
             };
+            if self.rules[rule].absence.is_some() {
+                self.absences.restore(&self.circumstances.calendar, rule, alert);
+                continue;
+            }
             if self.rules[rule].silence.is_some() {
                 let source = alert.group.first().map_or("", |(_, source)| source);
                 let place = self.clocks.place(source, Timestamp(0));
@@ -241,6 +269,7 @@ impl Detectors {
     /// looks alive because its lines were read again.
     pub fn forget_all_but(&mut self, open: &[Alert]) {
         self.silences.forget_all_but(open);
+        self.absences.forget_all_but(open);
         let numbers: Vec<u32> = self.ending.iter().map(|(_, number)| *number).collect();
         for number in numbers {
             let state = self.keys.state(number);
@@ -364,6 +393,18 @@ impl Detectors {
     }
 
     fn matched(&mut self, index: usize, event: &Event<'_>, seen: Seen, alerts: &mut Vec<Alert>) {
+        let rule = &self.rules[index];
+        let hours = rule.hours.as_ref();
+        if hours.is_some_and(|hours| !hours.hold(&self.circumstances.calendar, seen.time)) {
+            return;
+        }
+        if rule.absence.is_some() {
+            let subject = rule.distinct.first();
+            let value = subject.and_then(|subject| hash_of(&self.hasher, *subject, event));
+            let what = (index, value);
+            self.absences.see(&self.rules, &self.circumstances, what, seen.time, alerts);
+            return;
+        }
         if !self.make_key(index, event) {
             return;
         }
@@ -448,16 +489,15 @@ impl Detectors {
         }
         let rule = &self.rules[index];
         let state = self.keys.state(number);
-        let allowed = &mut self.allowed;
-        if let Some((_, count)) =
-            allowed.iter_mut().find(|(entry, _)| entry.holds(rule, event, seen.time))
-        {
+        let mut allowed = self.circumstances.allowed.iter();
+        if let Some(entry) = allowed.position(|entry| entry.holds(rule, event, seen.time)) {
             // Counted afresh, so that one attack is one alert that was kept silent.
-            *count += 1;
+            self.allowed[entry] += 1;
             state.clear();
             return;
         }
-        let firing = Firing::start(rule, &rule.limits[limit], state, event, seen, &self.pool);
+        let mut firing = Firing::start(rule, &rule.limits[limit], state, event, seen, &self.pool);
+        firing.alert.muted_by = self.circumstances.muted_by(rule, seen.time);
         alerts.push(firing.alert.clone());
         self.ending.insert((firing.end(rule), number));
         state.firing = Some(Box::new(firing));
@@ -490,79 +530,6 @@ impl Detectors {
 /// The numbers of the rules that cover `rule`.
 fn covers(rules: &[Rule], rule: &Rule) -> Vec<usize> {
     (0..rules.len()).filter(|number| rule.covered_by.contains(&rules[*number].id)).collect()
-}
-
-/// The number of the limit that is reached for this key, in a window that ends at `now` or later; none
-/// where the rule asks for more than that and it is not there.
-fn fires(rule: &Rule, state: &KeyState, now: Timestamp) -> Option<usize> {
-    let is_reached = |limit: &Limit| {
-        let values = || limit.values.iter().zip(&state.values);
-        state.times.reaches(limit.events, limit.window, now)
-            && values().all(|(min, values)| values.reaches(*min, limit.window, now))
-    };
-    let has_sum = || {
-        let total = state.sum.as_ref().map_or(0, |sum| sum.totals().0);
-        rule.sum.is_none_or(|(_, min)| min <= total)
-    };
-    let has_share = || {
-        let min = rule.share.as_ref().map_or(0.0, |share| share.min);
-        state.shares.iter().all(|sums| min <= sums.share())
-    };
-    rule.limits.iter().position(is_reached).filter(|_| has_sum() && has_share())
-}
-
-/// Counts events that match and events that speak against, where the rule watches a share.
-fn add_to_shares(rule: &Rule, state: &mut KeyState, time: Timestamp, counts: (u64, u64)) {
-    let Some(share) = &rule.share else { return };
-    if state.shares.is_empty() {
-        state.shares = vec![Sums::default(); share.windows.len()].into();
-    }
-    for (sums, window) in state.shares.iter_mut().zip(&share.windows) {
-        sums.add(time, *window, counts);
-    }
-}
-
-/// Values of a key that a rule about new ones remembers.
-const FIRST_SEEN_MAX: usize = 64;
-
-/// Notes the values that the rule tells apart. Answers the hash of the first, and false where the
-/// rule is about new values and this is none.
-fn see_values(
-    rule: &Rule,
-    state: &mut KeyState,
-    hasher: &ahash::RandomState,
-    event: &Event<'_>,
-    seen: Seen,
-) -> (Option<u64>, bool) {
-    if state.values.is_empty() && !rule.distinct.is_empty() {
-        state.values = vec![LastValues::default(); rule.distinct.len()].into();
-    }
-    let mut first = None;
-    let mut is_new = true;
-    for (index, subject) in rule.distinct.iter().enumerate() {
-        let Some(value) = hash_of(hasher, *subject, event) else {
-            is_new &= rule.first_seen.is_none();
-            continue;
-        };
-        let values = &mut state.values[index];
-        if let Some(rule) = rule.first_seen {
-            let is_known =
-                values.last_seen(value).is_some_and(|at| seen.time <= at.plus(rule.memory));
-            let is_learnt = !values.is_empty() && state.since.plus(rule.learn) <= seen.time;
-            is_new &= is_learnt && !is_known;
-            values.see(value, seen, FIRST_SEEN_MAX);
-        } else {
-            values.see(value, seen, rule.values_max(index));
-        }
-        if index == 0 {
-            first = Some(value);
-        }
-    }
-    (first, is_new)
-}
-
-fn hash_of(hasher: &ahash::RandomState, subject: Subject, event: &Event<'_>) -> Option<u64> {
-    Some(hasher.hash_one(&*subject.text(event)?))
 }
 
 #[cfg(test)]

@@ -268,7 +268,8 @@ fn an_allowed_client_raises_nothing_until_its_day() {
              expires = \"{expires}\"\nreason = \"ours\""
         );
         let entry: Allow = toml::from_str(&text).expect("an entry");
-        Detectors::new(rule::builtin(), Limits::new(5)).with_allowed(&[entry])
+        Detectors::new(rule::builtin(), Limits::new(5))
+            .in_circumstances(Circumstances { allowed: vec![entry], ..Circumstances::default() })
     };
     let lines = failures(30, 2, "203.0.113.7", |n| format!("user{n}")).concat();
     let mut past = allow("2026-11-01");
@@ -284,6 +285,27 @@ fn an_allowed_client_raises_nothing_until_its_day() {
         .collect();
     let told = seen_by(&mut allow("2027-11-01"), &crowd);
     assert!(told.iter().any(|alert| alert.rule.id == "auth.stuffing.site"), "{told:?}");
+}
+
+#[test]
+fn alerts_during_maintenance_are_raised_and_marked() {
+    let entry = |rules: &str| {
+        let text = format!(
+            "name = \"patches\"\nbegins = \"2026-11-01T00:00\"\nends = \"2026-12-01T00:00\"\n\
+             rules = [{rules}]"
+        );
+        let maintenance = vec![toml::from_str(&text).expect("an entry")];
+        Circumstances { maintenance, ..Circumstances::default() }
+    };
+    let marks = |rules: &str| {
+        let mut detectors = Detectors::new(rule::builtin(), Limits::new(5));
+        detectors = detectors.in_circumstances(entry(rules));
+        let lines = failures(25, 10, "203.0.113.7", |_| "alice".to_owned()).concat();
+        seen_by(&mut detectors, &lines).into_iter().map(|one| one.muted_by).collect::<Vec<_>>()
+    };
+    let named = Some("patches".to_owned());
+    assert!(marks("\"auth.bruteforce.client\"").contains(&named));
+    assert!(marks("\"*\"").iter().all(Option::is_none), "log-ins by name only");
 }
 
 /// The alerts that `detectors` raise about `lines`.

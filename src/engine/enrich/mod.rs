@@ -10,6 +10,7 @@ mod login;
 mod logins;
 mod networks;
 mod place;
+mod roster;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use agent::Agents;
 pub use logins::{LoginPage, Logins};
 pub use networks::{Proxies, Standing, UnknownProxies, crawler};
 pub use place::{Edition, NoDatabase, Places};
+pub use roster::{Member, Roster, RosterError};
 
 /// Settings of enrichment.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Enricher {
     pub logins: Logins,
     /// Where addresses are, if the operator has a database.
     pub places: Option<Arc<Places>>,
+    /// Who should log in, if the operator has a list.
+    pub roster: Option<Arc<Roster>>,
     /// User agents are taken apart.
     pub user_agents: bool,
 }
@@ -41,7 +45,13 @@ impl Default for Enricher {
     fn default() -> Self {
         let loopback = ["127.0.0.0/8", "::1/128"];
         let trusted_proxies = loopback.iter().filter_map(|net| net.parse().ok()).collect();
-        Self { trusted_proxies, logins: Logins::default(), places: None, user_agents: false }
+        Self {
+            trusted_proxies,
+            logins: Logins::default(),
+            places: None,
+            roster: None,
+            user_agents: false,
+        }
     }
 }
 
@@ -67,6 +77,12 @@ impl Enricher {
                 out.row.grade = (success && is_login && out.has(Field::User)).then_some(Grade::A);
             }
             Kind::ServerError | Kind::ParseFailure => (),
+        }
+        if let Some(roster) = &self.roster
+            && out.row.auth.is_some()
+        {
+            let user = out.field(raw, Field::User);
+            out.row.in_roster = user.map(|user| roster.member(user).is_some());
         }
         if let (Some(places), Some(client)) = (&self.places, out.row.client) {
             places.describe(client, out);

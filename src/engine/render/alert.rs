@@ -207,6 +207,8 @@ struct Details<'a> {
     evidence: Vec<Line<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     advice: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted_by: Option<&'a str>,
     backfill: bool,
 }
 
@@ -298,6 +300,7 @@ fn details(alert: &Alert, first_seen: String, last_seen: String) -> Details<'_> 
             })
             .collect(),
         advice: &alert.rule.advice,
+        muted_by: alert.muted_by.as_deref(),
         backfill: alert.backfill,
     }
 }
@@ -371,6 +374,7 @@ mod tests {
                 event_id: "01J".into(),
                 line: "GET / \u{1b}[31m".into(),
             }],
+            muted_by: None,
             backfill: false,
         }
     }

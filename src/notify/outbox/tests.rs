@@ -308,4 +308,6 @@ fn what_is_mailed_is_decided_by_severity_and_age() {
         })
     );
     assert_eq!(None, enqueue(&samples::spray(), &MailConfig::default(), samples::START));
+    let muted = Alert { muted_by: Some("patches".to_owned()), ..samples::spray() };
+    assert_eq!(None, enqueue(&muted, &config, samples::START), "during maintenance");
 }

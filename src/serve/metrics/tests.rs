@@ -59,6 +59,7 @@ fn alert(rule: &str, severity: Severity, state: AlertState) -> Alert {
         statuses: BTreeMap::new(),
         successes: 0,
         evidence: Vec::new(),
+        muted_by: None,
         backfill: false,
     }
 }

@@ -233,6 +233,7 @@ fn alert(ip: IpAddr, odd: &str, name: &str) -> Alert {
             event_id: "01M7VYQZQ81JRCME75BR5M89E2".into(),
             line: format!("{ip} {name} {odd}"),
         }],
+        muted_by: None,
         backfill: false,
     }
 }
