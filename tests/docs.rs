@@ -270,7 +270,8 @@ Rules about log-ins are muted by their whole id only.
 | `explain`, `advise`, `attack` | the sentence in the mail, what to do, and techniques of ATT&CK |
 
 `gatewatch explain LINE` says of a line what each rule thinks of it. `gatewatch simulate --detect all`
-shows which rule notices which adversary at which try, and what honest members raise.
+shows which rule notices which adversary at which try, and what honest members raise. What the rules make of logs
+of others, and at which line: `GATEWATCH_DATASETS=FOLDER cargo test --test datasets -- --nocapture`.
 
 ## The rules
 
