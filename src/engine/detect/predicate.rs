@@ -72,8 +72,23 @@ impl Predicate {
         }
         Ok(match all.len() {
             1 => all.remove(0),
-            _ => Self::All(all),
+            _ => Self::All(cheapest_first(all)),
         })
+    }
+
+    /// How long it takes to ask, about: what is settled by a comparison comes before what looks
+    /// through a text.
+    fn cost(&self) -> usize {
+        match self {
+            Self::All(list) => list.first().map_or(0, Self::cost) + list.len(),
+            Self::Any(list) | Self::AtLeast(_, list) => list.iter().map(Self::cost).sum(),
+            Self::Not(one) => one.cost(),
+            Self::Number(..) | Self::Exists(_) => 1,
+            Self::Text(Subject::Line, patterns) => 100 * patterns.len(),
+            Self::Text(_, patterns) => patterns.iter().map(Pattern::cost).sum(),
+            Self::Net(_, nets) => nets.len(),
+            Self::Same(..) => 20,
+        }
     }
 
     /// Whether the condition holds for `event`.
@@ -115,7 +130,7 @@ impl Predicate {
                         one => kept.push(one),
                     }
                 }
-                if kept.len() == 1 { kept.remove(0) } else { Self::All(kept) }
+                if kept.len() == 1 { kept.remove(0) } else { Self::All(cheapest_first(kept)) }
             }
             Self::Any(any) => {
                 let mut kept = Vec::new();
@@ -179,6 +194,12 @@ impl Predicate {
             Self::Same(subject, _, other, _) => out.extend([*subject, *other]),
         }
     }
+}
+
+/// In the order in which they should be asked.
+fn cheapest_first(mut all: Vec<Predicate>) -> Vec<Predicate> {
+    all.sort_by_key(Predicate::cost);
+    all
 }
 
 fn tables(key: &str, value: &Value) -> Result<Vec<Predicate>, String> {

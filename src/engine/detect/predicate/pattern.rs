@@ -99,6 +99,15 @@ pub(super) fn parts(text: &str) -> Vec<Part> {
 }
 
 impl Pattern {
+    /// How long it takes to ask, about, against a comparison of numbers.
+    pub(super) fn cost(&self) -> usize {
+        match (&self.how, self.test) {
+            (How::Regex(_), _) => 50,
+            (_, TextTest::Contains) => 8,
+            _ => 2,
+        }
+    }
+
     /// The pattern of a text with wildcards.
     pub(super) fn of_parts(
         shown: &str,
