@@ -103,7 +103,7 @@ impl Log {
     /// the client's network.
     fn alarm(&mut self) -> String {
         self.alarms += 1;
-        let client = format!("2001:db8:0:{:x}::1", self.alarms);
+        let client = format!("2001:db8:{:x}::1", self.alarms);
         self.line(&client, 418);
         client
     }

@@ -16,11 +16,12 @@ use super::decode::Decoder;
 use super::hours::Hours;
 use super::intake::{Intakes, is_received};
 use super::journal::{Journal, is_journal};
-use super::rebuild::{reach, rebuild};
+use super::rebuild::{incidents_of, reach, rebuild};
 use super::source_format::SourceFormat;
 use super::stdin::{self, Stdin};
 use crate::config::Config;
 use crate::engine::batch::EventBatch;
+use crate::engine::detect::incident::Incidents;
 use crate::engine::detect::{Alert, Detectors, Limits};
 use crate::engine::format::{
     Miss, SAMPLE_LINES, detect_after, directives_of, state_of, with_state,
@@ -78,6 +79,7 @@ pub(super) struct Pipeline {
     decoder: Decoder,
     memory: Memory,
     detectors: Detectors,
+    incidents: Incidents,
     hours: Hours,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -139,6 +141,7 @@ impl Pipeline {
         let reach = reach(config, &detectors);
         let memory = rebuild(&reader, &mut decoder, &mut detectors, reach)?;
         detectors.forget_all_but(&open);
+        let incidents = incidents_of(&reader, &open, clock.now())?;
         let formats = followed.iter().map(|source| SourceFormat::new(source, &host)).collect();
         let pipeline = Self {
             store,
@@ -152,6 +155,7 @@ impl Pipeline {
             decoder,
             memory,
             detectors,
+            incidents,
             hours: Hours::new(seed),
             metrics,
             clock,
@@ -497,6 +501,10 @@ impl Pipeline {
         let backlog = if self.options.once { BACKLOG_ONCE } else { BACKLOG };
         for alert in &mut self.alerts {
             alert.backfill |= !self.options.all_is_live && alert.at.plus(backlog) < now;
+        }
+        // What a refused commit left is a part of its incident already.
+        for alert in self.alerts.iter_mut().filter(|alert| alert.part.is_none()) {
+            self.incidents.see(alert);
         }
         let alerts = self.alerts.iter();
         let outbox: Vec<NewMessage> =

@@ -3,10 +3,11 @@
 use super::decode::Decoder;
 use crate::config::Config;
 use crate::engine::batch::EventBatch;
-use crate::engine::detect::Detectors;
+use crate::engine::detect::incident::{self, Incidents};
+use crate::engine::detect::{Alert, Detectors};
 use crate::engine::memory::Memory;
-use crate::store::{Seq, StoreError, StoreReader};
-use crate::units::Period;
+use crate::store::{AlertFilter, Seq, StoreError, StoreReader};
+use crate::units::{Period, Timestamp};
 
 /// How far back rules and the memory look: lines stay in the store as long.
 pub(super) fn reach(config: &Config, detectors: &Detectors) -> Period {
@@ -46,4 +47,23 @@ pub(super) fn rebuild(
         muted.clear();
     }
     Ok(memory)
+}
+
+/// Transitions of alerts that a start reads again at most.
+const TRANSITIONS_MAX: usize = 20_000;
+
+/// The incidents as the alerts that were stored made them; `open` are those that go on.
+pub(super) fn incidents_of(
+    reader: &StoreReader,
+    open: &[Alert],
+    now: Timestamp,
+) -> Result<Incidents, StoreError> {
+    let since = Some(now.minus(incident::MEMORY));
+    let filter = AlertFilter { since, limit: TRANSITIONS_MAX, ..AlertFilter::default() };
+    let mut stored = reader.alerts(&filter)?;
+    stored.reverse();
+    let mut incidents = Incidents::default();
+    let is_older = |alert: &&Alert| alert.at < now.minus(incident::MEMORY);
+    open.iter().filter(is_older).chain(&stored).for_each(|alert| incidents.restore(alert));
+    Ok(incidents)
 }

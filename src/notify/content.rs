@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::advice;
 use super::page::{Block, Page, Section};
 use super::text::{cut, length, local, plural, safe, span, visible};
-use crate::engine::detect::{Alert, AlertState, Severity};
+use crate::engine::detect::{Alert, AlertState, Severity, Step, code_of};
 use crate::units::Timestamp;
 
 /// What a mail knows besides its alert.
@@ -47,12 +47,18 @@ const ITEMS_MAX: usize = 25;
 /// `[gatewatch] HIGH www.example.org: password spraying from 203.0.113.7 (14 users, 0 succeeded)`,
 /// in at most 90 characters: who it was and whether it worked outlive the name of the site.
 pub(crate) fn subject(alert: &Alert) -> String {
-    let resolved = if alert.state == AlertState::Resolved { "RESOLVED " } else { "" };
-    let head = format!("[gatewatch] {resolved}{} ", shout(alert.severity));
+    let is_update = alert.state == AlertState::Escalated
+        || alert.part.as_ref().is_some_and(|part| part.step == Step::Worsened);
+    let mark = match alert.state {
+        AlertState::Resolved => "RESOLVED ",
+        _ if is_update => "UPDATE ",
+        _ => "",
+    };
+    let head = format!("[gatewatch] {mark}{} ", shout(alert.severity));
     let (mut place, mut title) = (site(alert).unwrap_or_default(), title(alert));
     // At its end an alert's figures have changed, and the thread shows the first ones.
     let facts = match alert.state {
-        AlertState::Firing => format!(" ({})", facts(alert)),
+        AlertState::Firing | AlertState::Escalated => format!(" ({})", facts(alert)),
         AlertState::Resolved => String::new(),
     };
     let tail = format!("{}{facts}", culprit(alert));
@@ -72,9 +78,10 @@ pub(crate) fn subject(alert: &Alert) -> String {
 
 /// The page of one alert.
 pub(crate) fn alert_page(alert: &Alert, context: &MailContext, now: Timestamp) -> Page {
-    let firing = alert.state == AlertState::Firing;
+    let firing = alert.state != AlertState::Resolved;
     let mut sections = vec![
         Section { label: "What", blocks: what(alert) },
+        Section { label: "Incident", blocks: incident(alert, context) },
         Section { label: "Worked?", blocks: vec![worked(alert)] },
         Section { label: "When", blocks: when(alert, context, now) },
         Section { label: "Where", blocks: place(alert) },
@@ -286,6 +293,29 @@ fn worked(alert: &Alert) -> Block {
     }
 }
 
+/// What else belongs to it, where it is not alone.
+fn incident(alert: &Alert, context: &MailContext) -> Vec<Block> {
+    let Some(part) = &alert.part else { return Vec::new() };
+    let mut blocks = Vec::new();
+    if let Some(escalation) = alert.escalation.filter(|_| alert.state == AlertState::Escalated) {
+        let times = if escalation.step == 1 { "ten times" } else { "a hundred times" };
+        blocks.push(Block::Text(format!("It is {times} what made the rule fire.")));
+    }
+    if 1 < part.alerts {
+        let since = local(part.opened, &context.zone, "%a %-d %b %H:%M:%S %Z");
+        let code = visible(&code_of(&part.incident), 16);
+        let alerts = plural(u64::from(part.alerts), "alert");
+        blocks.push(Block::Text(format!("{alerts} since {since}, the first one is {code}:")));
+        let titles = part.titles.iter().take(LIST_MAX);
+        blocks.extend(titles.map(|title| Block::Text(safe(title, VALUE_MAX))));
+    }
+    if part.repeats != 0 {
+        let text = format!("The same client was noticed {} times within seven days.", part.repeats);
+        blocks.push(Block::Note(text));
+    }
+    blocks
+}
+
 /// `41× 401, 2× 403`
 fn answers(alert: &Alert) -> String {
     let shown = alert.statuses.iter().filter(|(code, _)| **code != 0).take(LIST_MAX);
@@ -303,7 +333,7 @@ fn when(alert: &Alert, context: &MailContext, now: Timestamp) -> Vec<Block> {
             let quiet = length(alert.at.since(last));
             text = format!("{text}; over, nothing more in {quiet}");
         }
-        AlertState::Firing => text.push_str("; it may still go on"),
+        AlertState::Firing | AlertState::Escalated => text.push_str("; it may still go on"),
     }
     let mut blocks = vec![Block::Text(text)];
     let late = now.since(alert.at);
@@ -397,8 +427,8 @@ fn why(alert: &Alert) -> String {
 
 fn silence(alert: &Alert) -> String {
     match alert.state {
-        AlertState::Firing => format!(
-            "No further mail comes about this until it is over. If it is expected: write rule {} \
+        AlertState::Firing | AlertState::Escalated => format!(
+            "Another mail comes when it gets worse or is over. If it is expected: write rule {} \
              anew in a file of your own ([rules] files) with a higher limit, allow this client or \
              user until a day ([[allow]]), or name the rule in [rules] disable.",
             rule_id(alert)

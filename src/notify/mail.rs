@@ -45,16 +45,22 @@ pub fn render(alert: &Alert, context: &MailContext, now: Timestamp) -> RenderedM
     let page = content::alert_page(alert, context, now);
     let resolved = alert.state == AlertState::Resolved;
     let stamp = local(alert.at, &jiff::tz::TimeZone::UTC, "%Y%m%dT%H%M%SZ");
-    let name = format!("{stamp}-{}-{}.eml", token(&content::code(alert)), alert.state.name());
+    let name = format!("{stamp}-{}-{}.eml", token(&content::code(alert)), alert.transition());
     let mut mail = from_page(&page, content::subject(alert), context, now, name);
-    mail.message_id = message_id(&format!("{}.{}", token(&alert.id), alert.state.name()), context);
-    mail.in_reply_to =
-        resolved.then(|| message_id(&format!("{}.firing", token(&alert.id)), context));
+    let own = format!("{}.{}", token(&alert.id), alert.transition());
+    // One thread for all mails about an incident: they answer the one that opened it.
+    let first = alert.part.as_ref().map_or(&alert.id, |part| &part.incident);
+    let first = format!("{}.firing", token(first));
+    mail.in_reply_to = (own != first).then(|| message_id(&first, context));
+    mail.message_id = message_id(&own, context);
     mail.headers.extend([
         ("X-Gatewatch-Rule", visible(&alert.rule.id, 80)),
         ("X-Gatewatch-Severity", alert.severity.name().to_owned()),
         ("X-Gatewatch-Alert", token(&alert.id)),
     ]);
+    if let Some(part) = &alert.part {
+        mail.headers.push(("X-Gatewatch-Incident", token(&part.incident)));
+    }
     // Only what may mean that somebody is inside asks for attention by itself.
     if alert.severity == Severity::Critical && !resolved {
         mail.headers.push(("Importance", "high".to_owned()));

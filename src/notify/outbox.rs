@@ -42,18 +42,21 @@ const GRACE: Duration = Duration::from_secs(10);
 const PATIENCE: u32 = 3;
 
 /// The message that tells `alert`, for the transaction that stores it. None when it is not to be
-/// mailed: mail is off, the severity is too low, it is the end of an alert from old lines, or there
-/// is maintenance.
+/// mailed: mail is off, the severity is too low, it is no news about its incident, it is the end of
+/// an alert from old lines, or there is maintenance.
 pub fn enqueue(alert: &Alert, config: &MailConfig, now: Timestamp) -> Option<NewMessage> {
-    let unwanted =
-        alert.backfill && alert.state == AlertState::Resolved || alert.muted_by.is_some();
-    if !config.is_enabled() || alert.severity < config.min_severity || unwanted {
+    let is_end = alert.state == AlertState::Resolved;
+    // What is one more of the same is in the report, and in the next mail about its incident.
+    let is_news = alert.part.as_ref().is_none_or(|part| part.step.is_news());
+    let unwanted = alert.backfill && is_end || alert.muted_by.is_some() || !is_news;
+    let severity = alert.part.as_ref().filter(|_| is_end).map_or(alert.severity, |p| p.severity);
+    if !config.is_enabled() || severity < config.min_severity || unwanted {
         return None;
     }
     Some(NewMessage {
         channel: CHANNEL.to_owned(),
         alert_id: alert.id.clone(),
-        transition: alert.state.name().to_owned(),
+        transition: alert.transition(),
         due: if alert.backfill { now.plus(BACKFILL_WAIT) } else { now },
         body: serde_json::to_string(alert).expect("an alert is JSON"),
     })

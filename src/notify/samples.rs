@@ -7,7 +7,9 @@ use jiff::tz::TimeZone;
 
 use super::content::MailContext;
 use super::mail::{self, RenderedMail};
-use crate::engine::detect::{Alert, AlertState, Evidence, RuleInfo, Severity};
+use crate::engine::detect::{
+    Alert, AlertState, Escalation, Evidence, Part, RuleInfo, Severity, Step,
+};
 use crate::units::{Period, Timestamp};
 
 /// 17 November 2026, 02:11:40 in Paris.
@@ -73,6 +75,8 @@ pub(crate) fn spray() -> Alert {
         statuses: BTreeMap::from([(401, 41)]),
         successes: 0,
         evidence: (0..10).map(|n| line(n, users[n as usize])).collect(),
+        escalation: None,
+        part: None,
         muted_by: None,
         backfill: false,
     }
@@ -135,6 +139,8 @@ pub(crate) fn hostile_scan() -> Alert {
                 &format!("2001:db8:7:1:dead::b - - \"GET /{} HTTP/1.1\" 404 -", "A".repeat(400)),
             ),
         ],
+        escalation: None,
+        part: None,
         muted_by: None,
         backfill: false,
     }
@@ -143,6 +149,30 @@ pub(crate) fn hostile_scan() -> Alert {
 fn resolved() -> Alert {
     let at = Timestamp::from_secs(START.secs() + 2252 + 1800);
     Alert { state: AlertState::Resolved, at, count: 57, ..spray() }
+}
+
+/// Ten times as much, and not alone.
+fn escalated() -> Alert {
+    let first = spray();
+    let part = Part {
+        incident: "5a31c0de00000000000000000000beef".to_owned(),
+        step: Step::Worsened,
+        severity: Severity::Critical,
+        alerts: 3,
+        opened: Timestamp::from_secs(START.secs() - 3600),
+        titles: vec!["2\u{d7} Failed log-ins from one client".to_owned(), first.rule.title.clone()],
+        repeats: 3,
+    };
+    Alert {
+        state: AlertState::Escalated,
+        severity: Severity::Critical,
+        summary: "140 different user names failed to log in from 203.0.113.7 within 38m".into(),
+        count: 410,
+        distinct: Some(140),
+        escalation: Some(Escalation { step: 1, from: Severity::High }),
+        part: Some(part),
+        ..first
+    }
 }
 
 fn many() -> Vec<Alert> {
@@ -174,6 +204,7 @@ pub(crate) fn mails(dir: &Path) -> Vec<(&'static str, RenderedMail)> {
         ("spray", mail::render(&spray, &context, now(&spray))),
         ("hostile-scan", mail::render(&scan, &context, now(&scan).plus_ms(11_520_000))),
         ("resolved", mail::render(&resolved(), &context, now(&resolved()))),
+        ("update", mail::render(&escalated(), &context, now(&escalated()))),
         ("storm", mail::render_storm(&many(), 117, &context, now(&spray))),
         ("old-lines", mail::render_backfill(&many()[..3], 9, &context, now(&spray))),
     ]

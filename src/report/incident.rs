@@ -24,15 +24,18 @@ pub fn fold(alerts: &[Alert]) -> Vec<Incident<'_>> {
     for alert in alerts {
         // An alert whose firing is not at hand opened with its first event at the latest.
         let resolved = (alert.state == AlertState::Resolved).then_some(alert.at);
-        let opened = if resolved.is_none() { alert.at } else { alert.first_event };
+        let has_fired = alert.state == AlertState::Firing;
+        let opened = if has_fired { alert.at } else { alert.first_event };
         let new = Incident { alert, opened, resolved };
         by_id
             .entry(&alert.id)
             .and_modify(|held| {
-                if resolved.is_some() {
+                // Whatever their order is, the last transition has the most complete counts.
+                if held.alert.at <= alert.at && held.resolved.is_none() || resolved.is_some() {
                     held.alert = alert;
-                    held.resolved = resolved;
-                } else {
+                }
+                held.resolved = held.resolved.or(resolved);
+                if has_fired {
                     held.opened = alert.at;
                 }
             })

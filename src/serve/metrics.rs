@@ -251,6 +251,12 @@ impl Metrics {
         let labels = [alert.rule.id.as_str(), alert.severity.name()];
         let (metric, change) = match alert.state {
             AlertState::Firing => (Metric::AlertsFired, 1.0),
+            AlertState::Escalated => {
+                let from = alert.escalation.map_or(alert.severity, |escalation| escalation.from);
+                let before = [alert.rule.id.as_str(), from.name()];
+                state.series.shift(Metric::AlertsActive, &before, -1.0);
+                (Metric::AlertsEscalated, 1.0)
+            }
             AlertState::Resolved => (Metric::AlertsResolved, -1.0),
         };
         state.series.add(metric, &labels, 1);

@@ -123,6 +123,7 @@ pub(super) enum Metric {
     Notifications,
     AlertsActive,
     AlertsFired,
+    AlertsEscalated,
     AlertsResolved,
     AlertGroupsTracked,
     AlertGroupsEvicted,
@@ -445,6 +446,12 @@ pub const METRICS: &[MetricEntry] = &[
         "gatewatch_alerts_fired_total",
         &["rule", "severity"],
         "Alerts that fired.",
+    ),
+    counter(
+        Metric::AlertsEscalated,
+        "gatewatch_alerts_escalated_total",
+        &["rule", "severity"],
+        "Alerts that grew to ten or a hundred times what made them fire.",
     ),
     counter(
         Metric::AlertsResolved,

@@ -350,6 +350,8 @@ fn alert(id: &str, severity: Severity) -> Alert {
         statuses: [(401, 7)].into(),
         successes: 0,
         evidence: Vec::new(),
+        escalation: None,
+        part: None,
         muted_by: None,
         backfill: false,
     }

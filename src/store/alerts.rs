@@ -51,7 +51,7 @@ pub(super) fn insert(conn: &Connection, alerts: &[Alert]) -> rusqlite::Result<()
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         statement.execute(params![
             alert.id,
-            alert.state.name(),
+            alert.transition(),
             alert.rule.id,
             alert.severity.score(),
             alert.at,
@@ -115,7 +115,7 @@ fn parse(number: i64, body: &str) -> Option<Alert> {
 }
 
 impl StoreReader {
-    /// Alerts that fire and are not resolved, oldest first.
+    /// Alerts that fire and are not resolved, each as it was told last, oldest first.
     pub fn open_alerts(&self) -> Result<Vec<Alert>, StoreError> {
         let all = AlertFilter { open_only: true, limit: usize::MAX, ..AlertFilter::default() };
         let mut alerts = self.alerts(&all)?;
@@ -127,8 +127,8 @@ impl StoreReader {
     pub fn alerts(&self, filter: &AlertFilter) -> Result<Vec<Alert>, StoreError> {
         let sql = "SELECT number, body FROM alerts AS a
              WHERE at >= ?1 AND at < ?2 AND severity >= ?3 AND (?4 IS NULL OR rule = ?4)
-                 AND (NOT ?5 OR (state = 'firing' AND NOT EXISTS
-                     (SELECT 1 FROM alerts AS b WHERE b.id = a.id AND b.state = 'resolved')))
+                 AND (NOT ?5 OR (state <> 'resolved' AND NOT EXISTS
+                     (SELECT 1 FROM alerts AS b WHERE b.id = a.id AND b.number > a.number)))
              ORDER BY at DESC, number DESC LIMIT ?6";
         let values = params![
             filter.since.unwrap_or_default(),

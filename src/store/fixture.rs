@@ -105,6 +105,8 @@ pub(super) fn alert(id: &str, state: AlertState, severity: Severity, at: Timesta
         statuses: [(401, 7)].into(),
         successes: 0,
         evidence: Vec::new(),
+        escalation: None,
+        part: None,
         muted_by: None,
         backfill: false,
     }

@@ -75,6 +75,8 @@ fn burst() -> Alert {
             event_id: "01M7VYQZQ81JRCME75BR5M89E2".into(),
             line: "198.51.100.23 - bob [20/Nov/2026:07:46:41 +0000] \"GET /members/\" 401".into(),
         }],
+        escalation: None,
+        part: None,
         muted_by: None,
         backfill: false,
     }

@@ -269,7 +269,7 @@ impl Place {
             all.extract_if(.., |event| event["event"]["kind"] == "alert").collect();
         let transition = |alert: &serde_json::Value| {
             let alert = &alert["gatewatch"]["alert"];
-            format!("{} {}", alert["id"], alert["state"])
+            format!("{} {} {}", alert["id"], alert["state"], alert["escalation"])
         };
         alerts.sort_by_key(transition);
         let twice = alerts.windows(2).find(|pair| transition(&pair[0]) == transition(&pair[1]));

@@ -35,6 +35,16 @@ impl Severity {
     /// All severities, least first.
     pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
 
+    /// The next worse one.
+    pub fn worse(self) -> Self {
+        match self {
+            Self::Info => Self::Low,
+            Self::Low => Self::Medium,
+            Self::Medium => Self::High,
+            Self::High | Self::Critical => Self::Critical,
+        }
+    }
+
     /// The name in rules, metrics and messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -76,11 +86,16 @@ impl fmt::Display for Severity {
 }
 
 /// A step in the life of an alert.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
     /// The rule fired; it stays silent about this key until it is resolved.
+    #[default]
     Firing,
+    /// It has become ten times, or a hundred times, as much as made the rule fire.
+    Escalated,
     /// Nothing more happened for the rule's `resolve_after`.
     Resolved,
 }
@@ -90,9 +105,72 @@ impl AlertState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Firing => "firing",
+            Self::Escalated => "escalated",
             Self::Resolved => "resolved",
         }
     }
+}
+
+/// How an alert has grown.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Escalation {
+    /// 1 from ten times its limit on, 2 from a hundred times on.
+    pub step: u8,
+    /// Its severity before this step.
+    pub from: Severity,
+}
+
+/// What a transition of an alert means for its incident.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// It is the first alert.
+    Opened,
+    /// It is one more, and no worse.
+    Joined,
+    /// It is worse than those before: more severe, or the first one that came through.
+    Worsened,
+    /// It is over, and others are not.
+    Continued,
+    /// It was the last that was not over.
+    Closed,
+}
+
+impl Step {
+    /// The name in the alert log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Joined => "joined",
+            Self::Worsened => "worsened",
+            Self::Continued => "continued",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// It is told to people at once.
+    pub fn is_news(self) -> bool {
+        matches!(self, Self::Opened | Self::Worsened | Self::Closed)
+    }
+}
+
+/// The incident that an alert is a part of.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Part {
+    /// Id of the incident: that of its first alert.
+    pub incident: String,
+    /// What this transition means for it.
+    pub step: Step,
+    /// The worst of its alerts.
+    pub severity: Severity,
+    /// Alerts up to now.
+    pub alerts: u32,
+    /// When the first of them fired.
+    pub opened: Timestamp,
+    /// Titles of its rules, at most five.
+    pub titles: Vec<String>,
+    /// Which incident of the same client this is within seven days, from the third on; else 0.
+    pub repeats: u32,
 }
 
 /// The rule that fired, as far as a reader needs it.
@@ -130,8 +208,15 @@ pub struct Evidence {
     pub line: String,
 }
 
+/// A short code for the id of an alert: its first eight digits, as `37C2-B9CD`.
+pub fn code_of(id: &str) -> String {
+    let digits: Vec<char> = id.chars().take(8).map(|c| c.to_ascii_uppercase()).collect();
+    let (head, tail) = digits.split_at(digits.len().min(4));
+    format!("{}-{}", head.iter().collect::<String>(), tail.iter().collect::<String>())
+}
+
 /// One transition of one alert.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Alert {
     /// 32 hex digits; the same for all transitions of the alert.
     pub id: String,
@@ -173,6 +258,12 @@ pub struct Alert {
     pub successes: u64,
     /// Up to ten lines.
     pub evidence: Vec<Evidence>,
+    /// How it has grown since it fired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
+    /// The incident that it is a part of; none before somebody has asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The maintenance during which it was raised: recorded, mailed to nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub muted_by: Option<String>,
@@ -184,9 +275,15 @@ pub struct Alert {
 impl Alert {
     /// A short code for people to type: the first eight digits of the id, as `37C2-B9CD`.
     pub fn code(&self) -> String {
-        let digits: Vec<char> = self.id.chars().take(8).map(|c| c.to_ascii_uppercase()).collect();
-        let (head, tail) = digits.split_at(digits.len().min(4));
-        format!("{}-{}", head.iter().collect::<String>(), tail.iter().collect::<String>())
+        code_of(&self.id)
+    }
+
+    /// The name of this transition, which an alert goes through once.
+    pub fn transition(&self) -> String {
+        match (self.state, self.escalation) {
+            (AlertState::Escalated, Some(escalation)) => format!("escalated-{}", escalation.step),
+            (state, _) => state.name().to_owned(),
+        }
     }
 
     /// The value of group field `name`.

@@ -11,13 +11,16 @@ use super::field::Subject;
 use super::keys::KeyState;
 use super::rule::{Limit, Rule};
 use super::window::Seen;
-use super::{Alert, AlertState, Evidence, RuleInfo};
+use super::{Alert, AlertState, Escalation, Evidence, RuleInfo, Severity};
 use crate::engine::batch::{AuthOutcome, Event};
 use crate::engine::text::{hex, to_utf8};
-use crate::units::Timestamp;
+use crate::units::{Period, Timestamp};
 
 /// Lines, addresses, names, sites and paths listed in an alert.
 const MAX_LISTED: usize = 10;
+
+/// How many times the limit an alert must be to be told again.
+const ESCALATES_AT: [u64; 2] = [10, 100];
 
 /// Different values told apart while the alert goes on; beyond that the number is a lower bound.
 const MAX_DISTINCT: usize = 4096;
@@ -112,6 +115,8 @@ impl Firing {
             statuses: std::collections::BTreeMap::new(),
             successes: 0,
             evidence: Vec::new(),
+            escalation: None,
+            part: None,
             muted_by: None,
             backfill: false,
         }
@@ -154,6 +159,30 @@ impl Firing {
             // The values that made the rule fire come again here; the larger number is the truth.
             *distinct = (*distinct).max(self.values.len() as u64);
         }
+    }
+
+    /// The alert as it is now, where it has become ten or a hundred times as much as made it fire.
+    /// What is only for the report stays there, however much it is.
+    pub(super) fn escalate(&mut self, rule: &Rule, now: Timestamp) -> Option<Alert> {
+        let counts = 1 < self.alert.threshold && rule.sum.is_none() && rule.first_seen.is_none();
+        if !counts || self.alert.severity < Severity::Medium {
+            return None;
+        }
+        let done = self.alert.escalation.map_or(0, |escalation| escalation.step);
+        let factor = *ESCALATES_AT.get(usize::from(done))?;
+        let reached = self.alert.distinct.unwrap_or(self.alert.count);
+        if reached < self.alert.threshold.saturating_mul(factor) {
+            return None;
+        }
+        let from = self.alert.severity;
+        // Never more than a step above what the rule says: much of something is not another thing.
+        self.alert.severity = from.max(rule.severity.worse());
+        self.alert.escalation = Some(Escalation { step: done + 1, from });
+        // The sentence is about all of it now.
+        let lasts = self.alert.last_event.since(self.alert.first_event);
+        let whole = Alert { window: coarse(lasts), ..self.alert.clone() };
+        self.alert.summary = explain(&rule.explain, &whole);
+        Some(Alert { state: AlertState::Escalated, at: now, ..self.alert.clone() })
     }
 
     /// The client, or the value that the rule tells apart, took part.
@@ -215,6 +244,16 @@ where
     if listed.len() < MAX_LISTED && !listed.iter().any(|known| known.borrow() == value) {
         listed.push(own(value));
     }
+}
+
+/// The period in whole seconds, minutes or hours, rounded up, as its length deserves.
+fn coarse(period: Period) -> Period {
+    let unit = match period.secs() {
+        0..120 => 1,
+        120..7200 => 60,
+        _ => 3600,
+    };
+    Period::from_secs(period.secs().div_ceil(unit).max(1) * unit)
 }
 
 /// The group's values, parted by a character that no name should hold.

@@ -24,6 +24,7 @@ pub mod explain;
 pub mod field;
 mod firing;
 mod keys;
+pub mod incident;
 mod known;
 mod maintenance;
 pub mod matcher;
@@ -58,7 +59,7 @@ use super::batch::{ClientSource, Event, EventBatch, Origin};
 use super::render::event_id::EventId;
 use crate::units::{Period, Timestamp};
 
-pub use alert::{Alert, AlertState, Evidence, RuleInfo, Severity};
+pub use alert::{Alert, AlertState, Escalation, Evidence, Part, RuleInfo, Severity, Step, code_of};
 pub use allow::Allow;
 pub use calendar::{Calendar, Hours};
 pub use circumstances::Circumstances;
@@ -448,6 +449,7 @@ impl Detectors {
                 firing.hold(seen.time);
                 self.ending.insert((firing.end(rule), number));
             }
+            alerts.extend(firing.escalate(rule, seen.time));
         } else if let Some(limit) = reached {
             self.raise((index, number, limit), event, seen, alerts);
         }

@@ -288,6 +288,29 @@ fn an_allowed_client_raises_nothing_until_its_day() {
 }
 
 #[test]
+fn an_alert_that_grows_is_told_again_at_ten_and_a_hundred_times_its_limit() {
+    let grown = |count: u64| {
+        let lines = failures(count, 1, "203.0.113.7", |_| "alice".to_owned());
+        let mut found =
+            seen_by(&mut Detectors::new(rule::builtin(), Limits::new(5)), &lines.concat());
+        found.retain(|alert| alert.rule.id == "auth.bruteforce.client");
+        found
+    };
+    let told = |found: &[Alert]| -> Vec<_> {
+        found.iter().map(|alert| (alert.transition(), alert.severity, alert.count)).collect()
+    };
+    let fired = ("firing".to_owned(), Severity::Medium, 5);
+    let tenfold = ("escalated-1".to_owned(), Severity::High, 50);
+    let hundredfold = ("escalated-2".to_owned(), Severity::High, 500);
+    assert_eq!(vec![fired.clone()], told(&grown(49)));
+    assert_eq!(vec![fired.clone(), tenfold.clone()], told(&grown(499)));
+    let found = grown(1000);
+    assert_eq!(vec![fired, tenfold, hundredfold], told(&found));
+    assert_eq!("500 failed log-ins from 203.0.113.7 within 9m", found[2].summary);
+    assert_eq!(found[0].id, found[2].id);
+}
+
+#[test]
 fn alerts_during_maintenance_are_raised_and_marked() {
     let entry = |rules: &str| {
         let text = format!(

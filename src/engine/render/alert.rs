@@ -208,8 +208,21 @@ struct Details<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     advice: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
+    escalation: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incident: Option<Incident<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     muted_by: Option<&'a str>,
     backfill: bool,
+}
+
+#[derive(Serialize)]
+struct Incident<'a> {
+    id: &'a str,
+    step: &'static str,
+    severity: &'static str,
+    alerts: u32,
+    opened: String,
 }
 
 #[derive(Serialize)]
@@ -300,6 +313,14 @@ fn details(alert: &Alert, first_seen: String, last_seen: String) -> Details<'_> 
             })
             .collect(),
         advice: &alert.rule.advice,
+        escalation: alert.escalation.map(|escalation| escalation.step),
+        incident: alert.part.as_ref().map(|part| Incident {
+            id: &part.incident,
+            step: part.step.name(),
+            severity: part.severity.name(),
+            alerts: part.alerts,
+            opened: part.opened.rfc3339(),
+        }),
         muted_by: alert.muted_by.as_deref(),
         backfill: alert.backfill,
     }
@@ -308,6 +329,7 @@ fn details(alert: &Alert, first_seen: String, last_seen: String) -> Details<'_> 
 pub(super) fn action(state: AlertState) -> &'static str {
     match state {
         AlertState::Firing => "alert_firing",
+        AlertState::Escalated => "alert_escalated",
         AlertState::Resolved => "alert_resolved",
     }
 }
@@ -326,6 +348,7 @@ pub fn transition_id(alert: &Alert) -> String {
     let number = match alert.state {
         AlertState::Firing => 0,
         AlertState::Resolved => 1,
+        AlertState::Escalated => 1 + alert.escalation.map_or(1, |escalation| escalation.step),
     };
     let origin = Origin { source: "gatewatch:alert".to_owned(), ..Origin::default() };
     let name = format!("{}-{number}", alert.id);
@@ -374,6 +397,8 @@ mod tests {
                 event_id: "01J".into(),
                 line: "GET / \u{1b}[31m".into(),
             }],
+            escalation: None,
+            part: None,
             muted_by: None,
             backfill: false,
         }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::batch::{AuthOutcome, Level, Malformed};
-use crate::engine::detect::RuleInfo;
+use crate::engine::detect::{Escalation, RuleInfo};
 use crate::serve::METRICS;
 use crate::serve::testing::{Lines, check_golden};
 use crate::units::Period;
@@ -59,6 +59,8 @@ fn alert(rule: &str, severity: Severity, state: AlertState) -> Alert {
         statuses: BTreeMap::new(),
         successes: 0,
         evidence: Vec::new(),
+        escalation: None,
+        part: None,
         muted_by: None,
         backfill: false,
     }
@@ -147,6 +149,9 @@ fn fill(metrics: &Metrics) {
     metrics.set_rule_files(&[]);
     metrics.set_open_alerts(&[alert("web.scan", Severity::Low, AlertState::Firing)]);
     metrics.add_alert(&alert("auth.bruteforce.client", Severity::High, AlertState::Firing));
+    let escalation = Some(Escalation { step: 1, from: Severity::High });
+    let grown = alert("auth.bruteforce.client", Severity::Critical, AlertState::Escalated);
+    metrics.add_alert(&Alert { escalation, ..grown });
     metrics.add_alert(&alert("web.scan", Severity::Low, AlertState::Resolved));
     metrics.set_rule_keys("web.scan", 40, 2);
     metrics.set_allowed("uptime probe", 3);

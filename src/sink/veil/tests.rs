@@ -233,6 +233,8 @@ fn alert(ip: IpAddr, odd: &str, name: &str) -> Alert {
             event_id: "01M7VYQZQ81JRCME75BR5M89E2".into(),
             line: format!("{ip} {name} {odd}"),
         }],
+        escalation: None,
+        part: None,
         muted_by: None,
         backfill: false,
     }

@@ -31,6 +31,11 @@ impl Scribe<'_, '_> {
                 r#""type_name":"Detection Finding: Create","status_id":1,"status":"New","#,
                 r#""is_alert":true,"#
             ),
+            AlertState::Escalated => concat!(
+                r#""activity_id":2,"activity_name":"Update","type_uid":200402,"#,
+                r#""type_name":"Detection Finding: Update","status_id":2,"status":"In Progress","#,
+                r#""is_alert":true,"#
+            ),
             AlertState::Resolved => concat!(
                 r#""activity_id":3,"activity_name":"Close","type_uid":200403,"#,
                 r#""type_name":"Detection Finding: Close","status_id":4,"status":"Resolved","#,
