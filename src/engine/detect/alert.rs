@@ -104,7 +104,7 @@ pub struct RuleInfo {
     pub version: u32,
     /// One line for people.
     pub title: String,
-    /// `authentication`, `web` or `ops`.
+    /// `authentication`, `web`, `threat` or `ops`.
     pub category: String,
     /// ATT&CK technique ids, such as `T1110`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -11,7 +11,7 @@ use super::field::Subject;
 use super::keys::KeyState;
 use super::rule::{Limit, Rule};
 use super::window::Seen;
-use super::{Alert, AlertState, Evidence, RuleInfo};
+use super::{Alert, AlertState, Evidence, RuleInfo, Severity};
 use crate::engine::batch::{AuthOutcome, Event};
 use crate::engine::text::{hex, to_utf8};
 use crate::units::Timestamp;
@@ -21,6 +21,9 @@ const MAX_LISTED: usize = 10;
 
 /// Different values told apart while the alert goes on; beyond that the number is a lower bound.
 const MAX_DISTINCT: usize = 4096;
+
+/// Bytes of a value of the event in an alert's sentence.
+const TOLD_BYTES_MAX: usize = 600;
 
 /// An alert that goes on, and what it still counts.
 #[derive(Debug)]
@@ -73,7 +76,15 @@ impl Firing {
             alert.count = alert.count.saturating_sub(times);
         }
         alert.successes = if is_success(event) { times } else { 0 };
-        Self::of(alert, rule)
+        if let Some(severity) = rule.severity_field {
+            let word = severity.text(event).unwrap_or_default();
+            let known = Severity::ALL.into_iter().find(|one| one.name().as_bytes() == &*word);
+            alert.severity = known.unwrap_or(alert.severity);
+        }
+        Self::of(alert, rule, |name| {
+            let text = Subject::named(name)?.text(event)?;
+            Some(to_utf8(&text, TOLD_BYTES_MAX))
+        })
     }
 
     /// An alert that counts nothing yet.
@@ -117,9 +128,9 @@ impl Firing {
         }
     }
 
-    /// The alert as it goes on, with its sentence.
-    pub(super) fn of(mut alert: Alert, rule: &Rule) -> Self {
-        alert.summary = explain(&rule.explain, &alert);
+    /// The alert as it goes on, with its sentence; `told` knows values that are no part of the group.
+    pub(super) fn of(mut alert: Alert, rule: &Rule, told: impl Fn(&str) -> Option<String>) -> Self {
+        alert.summary = explain(&rule.explain, &alert, told);
         let held = alert.at;
         Self { alert, held, counted_until: Timestamp(0), values: BTreeSet::new() }
     }
@@ -236,7 +247,7 @@ fn alert_id(rule: &str, group_key: &str, start: Timestamp) -> String {
 }
 
 /// The rule's sentence with its values filled in.
-fn explain(template: &str, alert: &Alert) -> String {
+fn explain(template: &str, alert: &Alert, told: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::new();
     let mut rest = template;
     while let Some((text, tail)) = rest.split_once('{') {
@@ -251,7 +262,10 @@ fn explain(template: &str, alert: &Alert) -> String {
             "distinct" => out.push_str(&alert.distinct.unwrap_or(0).to_string()),
             "window" => out.push_str(&alert.window.to_string()),
             "threshold" => out.push_str(&alert.threshold.to_string()),
-            _ => out.push_str(alert.group_value(name).unwrap_or(name)),
+            _ => match alert.group_value(name) {
+                Some(value) => out.push_str(value),
+                None => out.push_str(&told(name).unwrap_or_else(|| name.to_owned())),
+            },
         }
         rest = tail;
     }
