@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::Options;
 use super::decode::Decoder;
+use super::feeds::Matches;
 use super::hours::Hours;
 use super::intake::{Intakes, is_received};
 use super::journal::{Journal, is_journal};
 use super::rebuild::{reach, rebuild};
 use super::source_format::SourceFormat;
 use super::stdin::{self, Stdin};
-use crate::config::Config;
+use super::{Options, Shared};
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::{Alert, Detectors, Limits};
 use crate::engine::format::{
@@ -79,6 +79,7 @@ pub(super) struct Pipeline {
     memory: Memory,
     detectors: Detectors,
     hours: Hours,
+    matches: Matches,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     mail: notify::MailConfig,
@@ -109,14 +110,11 @@ struct Reading {
 impl Pipeline {
     /// Takes up where the store left off.
     pub(super) fn start(
-        config: &Config,
+        shared: &Shared,
         store: Store,
-        metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
-        seed: u64,
-        host: String,
         options: Options,
     ) -> Result<(Self, Vec<Alert>), StoreError> {
+        let (config, seed, host) = (&shared.config, shared.seed, shared.host.clone());
         let generations = store.generations()?.into_iter();
         let is_file = |id| id != stdin::GENERATION && !is_received(id) && !is_journal(id);
         let files = generations.filter(|(id, _)| is_file(GenerationId(*id)));
@@ -130,7 +128,7 @@ impl Pipeline {
         let followed: Vec<_> = config.sources.iter().filter(|s| s.is_followed()).cloned().collect();
         let follower = Follower::new(&followed, resume.collect(), limits);
         let enricher = Arc::new(config.enricher());
-        let mut decoder = Decoder::new(enricher);
+        let mut decoder = Decoder::new(enricher).following(shared.lists.as_ref(), false);
         let mut detectors = Detectors::new(config.rules.clone(), Limits::new(seed))
             .in_circumstances(config.circumstances.clone());
         let reader = StoreReader::open(&config.store.path)?;
@@ -153,8 +151,9 @@ impl Pipeline {
             memory,
             detectors,
             hours: Hours::new(seed),
-            metrics,
-            clock,
+            matches: Matches::default(),
+            metrics: Arc::clone(&shared.metrics),
+            clock: Arc::clone(&shared.clock),
             mail: config.mail.clone(),
             host,
             options,
@@ -414,6 +413,7 @@ impl Pipeline {
         }
         self.detectors.see(&self.batch, now, &mut self.alerts);
         self.hours.add(&self.batch, now);
+        self.matches.count(&self.batch);
         let known = self.batch.events().filter(|event| !event.row().time_is_read);
         let times = known.map(|event| event.row().time);
         let span = times.fold(None, |span: Option<(Timestamp, Timestamp)>, time| {
@@ -555,6 +555,7 @@ impl Pipeline {
             self.metrics.add_tally(tally);
         }
         self.hours.committed();
+        self.matches.tell(&self.metrics);
         self.cursors.clear();
         for (source, reading) in self.readings.drain() {
             let failures: Vec<(&str, u64)> =

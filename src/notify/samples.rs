@@ -75,6 +75,7 @@ pub(crate) fn spray() -> Alert {
         evidence: (0..10).map(|n| line(n, users[n as usize])).collect(),
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 
@@ -137,6 +138,7 @@ pub(crate) fn hostile_scan() -> Alert {
         ],
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 

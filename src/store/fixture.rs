@@ -107,6 +107,7 @@ pub(super) fn alert(id: &str, state: AlertState, severity: Severity, at: Timesta
         evidence: Vec::new(),
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 

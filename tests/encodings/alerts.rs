@@ -77,6 +77,7 @@ fn burst() -> Alert {
         }],
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 

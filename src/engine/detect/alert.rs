@@ -179,6 +179,9 @@ pub struct Alert {
     /// Raised while old lines were read at start: shown in the report, mailed only in a summary.
     #[serde(default)]
     pub backfill: bool,
+    /// A list of indicators asks that it is not passed on: no sink sends it.
+    #[serde(default)]
+    pub stays: bool,
 }
 
 impl Alert {

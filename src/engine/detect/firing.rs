@@ -12,7 +12,7 @@ use super::keys::KeyState;
 use super::rule::{Limit, Rule};
 use super::window::Seen;
 use super::{Alert, AlertState, Evidence, RuleInfo, Severity};
-use crate::engine::batch::{AuthOutcome, Event};
+use crate::engine::batch::{AuthOutcome, Event, Field};
 use crate::engine::text::{hex, to_utf8};
 use crate::units::Timestamp;
 
@@ -76,6 +76,16 @@ impl Firing {
             alert.count = alert.count.saturating_sub(times);
         }
         alert.successes = if is_success(event) { times } else { 0 };
+        // Only what the rule itself asks of a list is meant.
+        let is_of_feeds = |(_, subject): &(String, Subject)| match subject {
+            Subject::Text(field) => field.is_of_feeds(),
+            _ => false,
+        };
+        let is_of_list = rule.gate.needs_list()
+            || rule.group_by.iter().any(is_of_feeds)
+            || rule.explain.contains("threat.");
+        let marking = event.field(Field::ThreatTlp).filter(|_| is_of_list);
+        alert.stays = matches!(marking, Some(b"AMBER" | b"RED"));
         if let Some(severity) = rule.severity_field {
             let word = severity.text(event).unwrap_or_default();
             let known = Severity::ALL.into_iter().find(|one| one.name().as_bytes() == &*word);
@@ -125,6 +135,7 @@ impl Firing {
             evidence: Vec::new(),
             muted_by: None,
             backfill: false,
+            stays: false,
         }
     }
 

@@ -412,6 +412,7 @@ mod tests {
             }],
             muted_by: None,
             backfill: false,
+            stays: false,
         }
     }
 

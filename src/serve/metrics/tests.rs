@@ -61,6 +61,7 @@ fn alert(rule: &str, severity: Severity, state: AlertState) -> Alert {
         evidence: Vec::new(),
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 
@@ -150,6 +151,15 @@ fn fill(metrics: &Metrics) {
     metrics.add_alert(&alert("web.scan", Severity::Low, AlertState::Resolved));
     metrics.set_rule_keys("web.scan", 40, 2);
     metrics.set_allowed("uptime probe", 3);
+    metrics.set_feed(&FeedState {
+        name: "blocklist",
+        is_up: true,
+        counts: Some(vec![("ipv4", 5), ("domain", 2)]),
+        refused: 1,
+        as_of: Some(START),
+        max_age: Period::from_secs(259_200),
+    });
+    metrics.add_feed_matches("blocklist", 3);
     metrics.set_process(&ProcessStats {
         resident_bytes: Some(30 << 20),
         cpu_seconds: Some(1.5),

@@ -235,6 +235,7 @@ fn alert(ip: IpAddr, odd: &str, name: &str) -> Alert {
         }],
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 
