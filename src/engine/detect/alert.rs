@@ -180,7 +180,7 @@ pub struct Alert {
     #[serde(default)]
     pub backfill: bool,
     /// A list of indicators asks that it is not passed on: no sink sends it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stays: bool,
 }
 

@@ -227,14 +227,18 @@ impl Builder {
         let (mut v4, mut v4_ranges, mut v6) = (self.v4, self.v4_ranges, self.v6);
         let (mut v6_ranges, mut texts) = (self.v6_ranges, self.texts);
         let notes = notes.finish();
-        let before = v4.len() + v4_ranges.len() + v6.len() + v6_ranges.len() + texts.len();
-        v4.retain(|one| !notes.is_dead(one.1));
-        v4_ranges.retain(|one| !notes.is_dead(one.2));
-        v6.retain(|one| !notes.is_dead(one.1));
-        v6_ranges.retain(|one| !notes.is_dead(one.2));
-        texts.retain(|one| !notes.is_dead(one.1));
-        let after = v4.len() + v4_ranges.len() + v6.len() + v6_ranges.len() + texts.len();
-        let withdrawn = (before - after) as u64;
+        let mut withdrawn = 0;
+        let mut stays = |note: Note| {
+            let is_dead = notes.is_dead(note);
+            withdrawn += u64::from(is_dead);
+            !is_dead
+        };
+        v4.retain(|one| stays(one.1));
+        v4_ranges.retain(|one| stays(one.2));
+        v6.retain(|one| stays(one.1));
+        v6_ranges.retain(|one| stays(one.2));
+        // What stands behind the host of a URL is a part of that entry.
+        texts.retain(|one| if is_target(one.0) { !notes.is_dead(one.1) } else { stays(one.1) });
         report.left_out += withdrawn;
         report.taken = report.taken.saturating_sub(withdrawn);
         let better = |one: Note, other: Note| notes.is_better(one, other);
@@ -257,6 +261,10 @@ impl Builder {
         feed.count();
         Ok(feed)
     }
+}
+
+fn is_target(key: u64) -> bool {
+    key & 0b1111 == u64::from(TARGET_CODE)
 }
 
 /// The keyed hash of a text of several parts.

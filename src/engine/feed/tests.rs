@@ -274,6 +274,19 @@ fn indicators_of_stix_have_a_life_of_their_own() {
     assert_eq!(note, said(&event, Field::ThreatNote));
 }
 
+#[test]
+fn a_url_that_is_withdrawn_is_one_entry_less() {
+    let url = "[url:value = 'http://evil.example/a/long/path']";
+    let objects = [
+        indicator(1, "2026-11-18T00:00:00.1Z", url, ""),
+        indicator(1, "2026-11-18T00:00:00.2Z", url, ""),
+        indicator(2, "2026-11-18T00:00:00.1Z", "[url:value = 'http://a.example/b/long/path']", ""),
+    ];
+    let feed = stix(&objects.join(","));
+    assert_eq!((2, 1), (feed.report().taken, feed.report().left_out));
+    assert_eq!(2, feed.counts().map(|(_, count)| count).sum::<u64>());
+}
+
 const EVENT: &str = r#"{"Event":{"Attribute":[
     {"uuid":"u1","type":"ip-dst|port","to_ids":true,"value":"203.0.113.7|80","comment":"c2",
      "timestamp":"1794909600"},
