@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "what was skipped is told")]
 
+#[path = "cli/feeds.rs"]
+mod feeds;
 #[path = "cli/rules.rs"]
 mod rules;
 #[path = "cli/siem.rs"]

@@ -266,6 +266,7 @@ Rules about log-ins are muted by their whole id only.
 | `silence` | no `where`: fires when a source pauses for `min`, and `times` as long as its longest pause |
 | `covered_by` | rules whose alert about the same client, user or site says it already |
 | `severity` | `info` and `low` are lines in the weekly report, `medium` and above are mails |
+| `severity_field` | a field of the event that fires, which says it instead |
 | `resolve_after` | how long the limit must not have been reached; half an hour, or a quarter of the window |
 | `explain`, `advise`, `attack` | the sentence in the mail, what to do, and techniques of ATT&CK |
 

@@ -10,16 +10,18 @@ use super::environment;
 use super::exit;
 use super::output::Output;
 use super::rules::told;
-use crate::config::Config;
+use crate::config::{Config, read_feed};
 use crate::daemon::credentials;
 use crate::engine::detect::sigma::State;
+use crate::engine::feed::FeedConfig;
 use crate::escape::visible;
-use crate::io::{Clock as _, SystemClock};
+use crate::io::{Chance as _, Clock as _, Seeded, SystemClock};
 use crate::sink::{AnySink, KeyError, OtelVariables, SinkConfig, SinkContext};
 use crate::source::SourceConfig;
 use crate::source::glob::{Listings, Pattern};
 use crate::source::journal::{journal_problem, journalctl_missing};
 use crate::source::listen::check_files;
+use crate::units::Period;
 
 /// Reads the configuration and says what is wrong with it, all at once; then looks whether the
 /// logs can be read and the state can be written.
@@ -55,6 +57,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     for sink in &config.sinks {
         sound &= look_at_key(sink, &mut out)?;
         sound &= look_at_tls(sink, &mut out)?;
+    }
+    for feed in &config.feeds {
+        sound &= look_at_feed(feed, &mut out)?;
     }
     sound &= look_at_state(&config, &mut out)?;
     for entry in config.rule_report.iter().filter(|entry| entry.state != State::Loaded) {
@@ -116,6 +121,29 @@ fn look_at(source: &SourceConfig, out: &mut Output) -> Result<bool> {
         out.line(&format!("source {}: {} files", source.path, paths.len()))?;
     }
     Ok(sound)
+}
+
+/// A list of indicators: read, and how old it is.
+fn look_at_feed(config: &FeedConfig, out: &mut Output) -> Result<bool> {
+    let name = visible(&config.id());
+    let feed = match read_feed(config, Seeded::from_machine().next_u64()) {
+        Ok(feed) => feed,
+        Err(problem) => {
+            out.line(&format!("! list {name}: {}", visible(&problem.to_string())))?;
+            return Ok(false);
+        }
+    };
+    let age = SystemClock.now().since(feed.as_of());
+    let is_stale = feed.is_stale(SystemClock.now());
+    let mark = if is_stale { "! " } else { "" };
+    let entries = match feed.report().complaint() {
+        Some(complaint) => visible(&complaint),
+        None => format!("{} entries are in force", feed.report().taken),
+    };
+    let age = Period::from_secs(age.secs() / 3600 * 3600);
+    let old = if is_stale { format!(", more than {}", config.max_age) } else { String::new() };
+    out.line(&format!("{mark}list {name}: written {age} ago{old}; {entries}"))?;
+    Ok(!is_stale)
 }
 
 /// The key of a sink's tokens.

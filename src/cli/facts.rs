@@ -37,7 +37,11 @@ pub(super) fn facts(event: &Event<'_>, columns: &[Column]) -> Vec<Fact> {
             entry.field == Field::ClientAddress && client.is_some_and(|ip| ip.as_bytes() == value)
         };
         if let Some(value) = event.field(entry.field).filter(|value| !is_told(value)) {
-            let source = source_of(event, entry.field, columns);
+            let source = if entry.field.is_of_feeds() {
+                Source::Derived("from a list of indicators".to_owned())
+            } else {
+                source_of(event, entry.field, columns)
+            };
             push(&mut facts, entry.name, &String::from_utf8_lossy(value), source);
         }
     }

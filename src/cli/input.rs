@@ -10,11 +10,12 @@ use jiff::tz::TimeZone;
 use super::Refused;
 use super::files::Plan;
 use super::output::say;
-use crate::config::read_places;
+use crate::config::{read_feed, read_places};
 use crate::engine::enrich::{Enricher, Logins, Proxies};
+use crate::engine::feed::{FEEDS_MAX, FeedConfig, FeedSet};
 use crate::engine::format::{FORMATS, Format, FormatSet, fields_text};
 use crate::escape::visible;
-use crate::io::{Clock, SystemClock};
+use crate::io::{Chance as _, Clock, Seeded, SystemClock};
 use crate::source::{Inputs, find_inputs};
 
 /// How log files are read.
@@ -65,6 +66,10 @@ pub(super) struct FormatArgs {
     /// Take user agents apart into program, system and device
     #[arg(long)]
     user_agents: bool,
+    /// List of indicators that lines are held against: plain, CSV, STIX 2.1 or MISP; can be given
+    /// several times
+    #[arg(long, value_name = "FILE")]
+    feeds: Vec<PathBuf>,
 }
 
 impl InputArgs {
@@ -143,7 +148,29 @@ impl FormatArgs {
         let mut enricher =
             Enricher { logins, places, user_agents: self.user_agents, ..Enricher::default() };
         enricher.trusted_proxies.extend(self.trusted_proxies.iter().flat_map(Proxies::networks));
+        if !self.feeds.is_empty() {
+            enricher.feeds = Some(self.feeds()?);
+        }
         Ok(enricher)
+    }
+
+    /// The lists, read; what cannot be read of them is told.
+    fn feeds(&self) -> Result<FeedSet> {
+        let seed = Seeded::from_machine().next_u64();
+        if FEEDS_MAX < self.feeds.len() {
+            return Err(Refused::usage(format!("--feeds: {FEEDS_MAX} lists at most")));
+        }
+        let mut feeds = Vec::new();
+        for path in &self.feeds {
+            let shown = visible(&path.display().to_string());
+            let feed = read_feed(&FeedConfig::of_file(path), seed)
+                .map_err(|error| Refused::usage(format!("--feeds: {shown}: {error}")))?;
+            if let Some(complaint) = feed.report().complaint() {
+                say(&format!("{shown}: {}", visible(&complaint)));
+            }
+            feeds.push(Arc::new(feed));
+        }
+        Ok(FeedSet::new(feeds))
     }
 
     /// The zone of times without one.

@@ -6,6 +6,7 @@
 //! the whole.
 
 mod discover;
+mod feeds;
 mod problem;
 mod read;
 mod rules;
@@ -20,6 +21,7 @@ use crate::engine::detect::Circumstances;
 use crate::engine::detect::rule::{self, Rule};
 use crate::engine::detect::sigma::Entry;
 use crate::engine::enrich::{Enricher, Logins, Places, Proxies, Roster};
+use crate::engine::feed::{FEEDS_MAX, FeedConfig};
 use crate::engine::format::{FormatSet, fields_text};
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
@@ -31,6 +33,7 @@ use crate::store::StoreConfig;
 use crate::units::Day;
 
 pub use discover::{USUAL_LOGS, discover};
+pub use feeds::{FeedError, Stamp, read_feed, stamp};
 pub use problem::Problem;
 pub use rules::RuleFolder;
 
@@ -133,6 +136,8 @@ pub struct Config {
     pub roster: RosterConfig,
     /// People, days and exceptions: of `[[allow]]`, `[[maintenance]]`, `[calendar]` and `[roster]`.
     pub circumstances: Circumstances,
+    /// Lists of indicators; read by whoever uses them.
+    pub feeds: Vec<FeedConfig>,
     /// What became of each rule of `rules.folders`.
     pub rule_report: Vec<Entry>,
 }
@@ -165,6 +170,7 @@ impl Default for Config {
             calendar: CalendarConfig::default(),
             roster: RosterConfig::default(),
             circumstances: Circumstances::default(),
+            feeds: Vec::new(),
             rule_report: Vec::new(),
         }
     }
@@ -234,11 +240,29 @@ impl Config {
                 problems.push(Problem::new(&format!("maintenance[{index}].{key}"), reason, ""));
             }
         }
+        self.check_feeds(problems);
         let mut names: Vec<String> = self.sinks.iter().map(SinkConfig::name).collect();
         names.sort_unstable();
         for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
             let reason = format!("two sinks are called `{}`", pair[0]);
             problems.push(Problem::new("sink.name", reason, "give each a `name` of its own"));
+        }
+    }
+
+    fn check_feeds(&self, problems: &mut Vec<Problem>) {
+        for (index, feed) in self.feeds.iter().enumerate() {
+            for (key, reason) in feed.complaints() {
+                problems.push(Problem::new(&format!("feed[{index}].{key}"), reason, ""));
+            }
+            if self.feeds[..index].iter().any(|other| other.id() == feed.id()) {
+                let reason = format!("two lists are called `{}`", feed.id());
+                let key = format!("feed[{index}].name");
+                problems.push(Problem::new(&key, reason, "give each a `name` of its own"));
+            }
+        }
+        if FEEDS_MAX < self.feeds.len() {
+            let reason = format!("there are more than {FEEDS_MAX} lists");
+            problems.push(Problem::new("feed", reason, "put several into one file"));
         }
     }
 

@@ -16,6 +16,7 @@ use crate::engine::detect::rule::{self, Rule};
 use crate::engine::detect::sigma::Entry;
 use crate::engine::detect::{Allow, Circumstances, Maintenance};
 use crate::engine::enrich::Logins;
+use crate::engine::feed::FeedConfig;
 use crate::notify::MailConfig;
 use crate::report::ReportConfig;
 use crate::serve::ServeConfig;
@@ -30,6 +31,7 @@ pub(super) struct Raw {
     sources: Vec<SourceConfig>,
     sinks: Vec<SinkConfig>,
     allowed: Vec<Allow>,
+    feeds: Vec<FeedConfig>,
     follow: Option<Limits>,
     store: Option<StoreConfig>,
     mail: Option<MailConfig>,
@@ -61,6 +63,7 @@ const SECTIONS: &[&str] = &[
     "maintenance",
     "calendar",
     "roster",
+    "feed",
     "host",
 ];
 
@@ -102,6 +105,7 @@ impl Reader<'_> {
             "maintenance" => self.list(name, value, &mut raw.maintenance),
             "calendar" => self.table(name, value, &mut raw.calendar),
             "roster" => self.table(name, value, &mut raw.roster),
+            "feed" => self.list(name, value, &mut raw.feeds),
             "follow" => self.table(name, value, &mut raw.follow),
             "store" => self.table(name, value, &mut raw.store),
             "mail" => self.table(name, value, &mut raw.mail),
@@ -218,6 +222,7 @@ impl Raw {
                 maintenance: self.maintenance,
                 ..Circumstances::default()
             },
+            feeds: self.feeds,
             alert_log: self.alert_log.unwrap_or_default(),
             serve: self.serve.unwrap_or_default(),
             report: self.report.unwrap_or_default(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::feeds::Lists;
 use crate::engine::batch::{EventBatch, Origin};
 use crate::engine::enrich::Enricher;
 use crate::engine::format::{FormatSet, FormatState};
@@ -26,12 +27,42 @@ pub(crate) struct Decoder {
     enricher: Arc<Enricher>,
     /// Each with what its definition says of the lines before: where every frame begins.
     parsers: HashMap<(String, String), (Parser, FormatState)>,
+    /// Lists of indicators that may change meanwhile.
+    lists: Option<Watched>,
+}
+
+/// Lists of indicators as a decoder follows them.
+#[derive(Debug)]
+struct Watched {
+    lists: Arc<Lists>,
+    /// The version in use.
+    seen: u64,
+    /// The events leave this machine.
+    for_others: bool,
 }
 
 impl Decoder {
     /// A decoder of frames that were enriched by the same settings.
     pub(crate) fn new(enricher: Arc<Enricher>) -> Self {
-        Self { enricher, parsers: HashMap::new() }
+        Self { enricher, parsers: HashMap::new(), lists: None }
+    }
+
+    /// Holds events against `lists` as they are from time to time; `for_others` where the events leave
+    /// this machine.
+    pub(super) fn following(mut self, lists: Option<&Arc<Lists>>, for_others: bool) -> Self {
+        self.lists = lists.map(|lists| Watched { lists: Arc::clone(lists), seen: 0, for_others });
+        self
+    }
+
+    /// Takes up lists that have changed.
+    fn follow(&mut self) {
+        let Some(Watched { lists, seen, for_others }) = &mut self.lists else { return };
+        let Some(set) = lists.newer(seen) else { return };
+        let set = if *for_others { set.for_others() } else { set };
+        self.enricher = Arc::new(Enricher { feeds: Some(set), ..(*self.enricher).clone() });
+        for (parser, _) in self.parsers.values_mut() {
+            parser.set_enricher(Arc::clone(&self.enricher));
+        }
     }
 
     /// A memory of no lines.
@@ -75,6 +106,7 @@ impl Decoder {
             host: frame.host.clone(),
             wide: frame.wide,
         });
+        self.follow();
         let (parser, start) = self.entry(&frame.format, &frame.zone);
         parser.set_state(start);
         parser.set_reference(frame.modified.max(frame.received));

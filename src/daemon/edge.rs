@@ -137,7 +137,8 @@ impl Parts {
         for sink in &config.sinks {
             let sink = AnySink::new(sink, &context);
             let status = Arc::new(SinkStatus::new(sink.name(), sink.kind()));
-            let mut decoder = Decoder::new(Arc::clone(&enricher));
+            let decoder = Decoder::new(Arc::clone(&enricher));
+            let mut decoder = decoder.following(shared.lists.as_ref(), true);
             statuses.push(Arc::clone(&status));
             sinks.push(SinkTask {
                 sink,

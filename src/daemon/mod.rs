@@ -13,6 +13,7 @@
 mod decode;
 mod digest;
 mod edge;
+mod feeds;
 mod hours;
 mod intake;
 mod journal;
@@ -45,6 +46,7 @@ pub use digest::{ReportContext, week_report};
 pub(crate) use edge::credentials;
 
 use edge::Edge;
+use feeds::{Keeper, Lists, Told, Watch};
 use intake::Intakes;
 use journal::Journal;
 use pipeline::{COMMIT_EVERY, Pipeline};
@@ -134,6 +136,8 @@ pub(crate) struct Shared {
     pub(crate) agent: Agent,
     pub(crate) host: String,
     pub(crate) seed: u64,
+    /// Lists of indicators, if there are any.
+    pub(crate) lists: Option<Arc<Lists>>,
     /// First start on this machine.
     pub(crate) watched_since: Timestamp,
 }
@@ -203,6 +207,7 @@ impl Daemon {
             readiness: Arc::new(Readiness::new(STALLED_AFTER)),
             clock,
             otel,
+            lists: (!config.feeds.is_empty()).then(Arc::default),
             config,
         };
         let stop = Stop::default();
@@ -228,15 +233,8 @@ impl Daemon {
         tracing::debug!("readers of the store: {}", names.join(", "));
         let stdin = start_stdin(&shared, &store, &stop)?;
         let journals = start_journals(&shared, &store, &stop, options.once)?;
-        let (mut pipeline, open) = Pipeline::start(
-            &shared.config,
-            store,
-            Arc::clone(&shared.metrics),
-            Arc::clone(&shared.clock),
-            shared.seed,
-            shared.host.clone(),
-            options,
-        )?;
+        let _watch = start_lists(&shared, options.once)?;
+        let (mut pipeline, open) = Pipeline::start(&shared, store, options)?;
         for (journal, source) in journals {
             pipeline.attach_journal(journal, source);
         }
@@ -271,6 +269,20 @@ fn forget_strangers(shared: &Shared, reader: &StoreReader) -> Result<Vec<String>
         }
     }
     Ok(known)
+}
+
+/// Reads the lists of indicators, if there are any; but for a run from cron, again when they change.
+fn start_lists(shared: &Shared, once: bool) -> Result<Option<Watch>, DaemonError> {
+    let Some(lists) = &shared.lists else { return Ok(None) };
+    let told = Told {
+        metrics: Arc::clone(&shared.metrics),
+        readiness: Arc::clone(&shared.readiness),
+        clock: Arc::clone(&shared.clock),
+        seed: shared.seed,
+    };
+    let keeper = Keeper::start(&shared.config.feeds, Arc::clone(lists), told);
+    let fail = |source| DaemonError::Thread { action: "start to watch the lists", source };
+    (!once).then(|| keeper.watch()).transpose().map_err(fail)
 }
 
 /// Reads standard input, if it is a source.

@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::Options;
 use super::decode::Decoder;
+use super::feeds::Matches;
 use super::hours::Hours;
 use super::intake::{Intakes, is_received};
 use super::journal::{Journal, is_journal};
 use super::rebuild::{incidents_of, reach, rebuild};
 use super::source_format::SourceFormat;
 use super::stdin::{self, Stdin};
-use crate::config::Config;
+use super::{Options, Shared};
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::incident::Incidents;
 use crate::engine::detect::{Alert, Detectors, Limits};
@@ -81,6 +81,7 @@ pub(super) struct Pipeline {
     detectors: Detectors,
     incidents: Incidents,
     hours: Hours,
+    matches: Matches,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     mail: notify::MailConfig,
@@ -111,14 +112,11 @@ struct Reading {
 impl Pipeline {
     /// Takes up where the store left off.
     pub(super) fn start(
-        config: &Config,
+        shared: &Shared,
         store: Store,
-        metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
-        seed: u64,
-        host: String,
         options: Options,
     ) -> Result<(Self, Vec<Alert>), StoreError> {
+        let (config, seed, host) = (&shared.config, shared.seed, shared.host.clone());
         let generations = store.generations()?.into_iter();
         let is_file = |id| id != stdin::GENERATION && !is_received(id) && !is_journal(id);
         let files = generations.filter(|(id, _)| is_file(GenerationId(*id)));
@@ -132,7 +130,7 @@ impl Pipeline {
         let followed: Vec<_> = config.sources.iter().filter(|s| s.is_followed()).cloned().collect();
         let follower = Follower::new(&followed, resume.collect(), limits);
         let enricher = Arc::new(config.enricher());
-        let mut decoder = Decoder::new(enricher);
+        let mut decoder = Decoder::new(enricher).following(shared.lists.as_ref(), false);
         let mut detectors = Detectors::new(config.rules.clone(), Limits::new(seed))
             .in_circumstances(config.circumstances.clone());
         let reader = StoreReader::open(&config.store.path)?;
@@ -141,7 +139,7 @@ impl Pipeline {
         let reach = reach(config, &detectors);
         let memory = rebuild(&reader, &mut decoder, &mut detectors, reach)?;
         detectors.forget_all_but(&open);
-        let incidents = incidents_of(&reader, &open, clock.now())?;
+        let incidents = incidents_of(&reader, &open, shared.clock.now())?;
         let formats = followed.iter().map(|source| SourceFormat::new(source, &host)).collect();
         let pipeline = Self {
             store,
@@ -157,8 +155,9 @@ impl Pipeline {
             detectors,
             incidents,
             hours: Hours::new(seed),
-            metrics,
-            clock,
+            matches: Matches::default(),
+            metrics: Arc::clone(&shared.metrics),
+            clock: Arc::clone(&shared.clock),
             mail: config.mail.clone(),
             host,
             options,
@@ -418,6 +417,7 @@ impl Pipeline {
         }
         self.detectors.see(&self.batch, now, &mut self.alerts);
         self.hours.add(&self.batch, now);
+        self.matches.count(&self.batch);
         let known = self.batch.events().filter(|event| !event.row().time_is_read);
         let times = known.map(|event| event.row().time);
         let span = times.fold(None, |span: Option<(Timestamp, Timestamp)>, time| {
@@ -563,6 +563,7 @@ impl Pipeline {
             self.metrics.add_tally(tally);
         }
         self.hours.committed();
+        self.matches.tell(&self.metrics);
         self.cursors.clear();
         for (source, reading) in self.readings.drain() {
             let failures: Vec<(&str, u64)> =

@@ -8,12 +8,15 @@
 //!
 //! Invariant: every span lies inside `bytes` or `extra`, so reading a field cannot fail.
 
+mod origin;
+
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::units::Timestamp;
 
+pub use self::origin::Origin;
 use super::detect::signature::Signs;
 use super::field::HOT;
 pub use super::field::{FIELDS, Field, FieldEntry};
@@ -21,41 +24,6 @@ pub use super::vocabulary::{
     Action, Auth, AuthMethod, AuthOutcome, ClientSource, Confidence, Grade, Kind, Level, Malformed,
     Module, Reason, Stamp,
 };
-
-/// Where the lines of a batch come from.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Origin {
-    /// Stable name of the source, chosen by the operator; part of each event id.
-    pub source: String,
-    /// File as configured; empty for standard input.
-    pub path: String,
-    /// SHA-256 of the first line of the file (at most 4096 bytes): the identity of its content.
-    pub fingerprint: [u8; 32],
-    /// Site that lines without a virtual host belong to.
-    pub site: String,
-    /// Machine that wrote the log.
-    pub host: String,
-    /// The file is UTF-16, and its lines were made UTF-8 on the way: offsets count as in the file.
-    pub wide: bool,
-}
-
-impl Origin {
-    /// The site of lines whose source nobody gave one.
-    pub const UNNAMED_SITE: &str = "default";
-}
-
-impl Default for Origin {
-    fn default() -> Self {
-        Self {
-            source: "stdin".to_owned(),
-            path: String::new(),
-            fingerprint: [0; 32],
-            site: Self::UNNAMED_SITE.to_owned(),
-            host: String::new(),
-            wide: false,
-        }
-    }
-}
 
 /// Start and length of a value: in `bytes`, or in `extra` where the top bit of `start` is set.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -133,6 +101,8 @@ pub struct Row {
     pub suspect_forged: bool,
     /// How many times it happened: syslog says "message repeated", PAM "2 more failures".
     pub count: u32,
+    /// A list of indicators knows something in it: the fields `Threat…` say what.
+    pub is_listed: bool,
     /// What the signatures find, worked out when `detect::signature::of` is first asked.
     pub signs: OnceLock<Signs>,
     spans: [Span; HOT],
@@ -166,6 +136,7 @@ impl Default for Row {
             empty_user: false,
             suspect_forged: false,
             count: 1,
+            is_listed: false,
             signs: OnceLock::new(),
             spans: [Span::ABSENT; HOT],
             rare: (0, 0),
@@ -436,18 +407,27 @@ impl Writer<'_> {
 
     /// The bytes set for `field`, looked up in `raw` (what [`EventBatch::open`] lent out).
     pub fn field<'r>(&'r self, raw: &'r [u8], field: Field) -> Option<&'r [u8]> {
-        let span = self.span_of(field)?;
-        let (buffer, start) = if span.start & IN_EXTRA == 0 {
-            (raw, span.start as usize)
-        } else {
-            (self.extra.as_slice(), (span.start & !IN_EXTRA) as usize)
-        };
-        Some(&buffer[start..start + span.len as usize])
+        self.span_of(field).map(|span| self.slice(raw, span))
     }
 
     /// The field has a value.
     pub fn has(&self, field: Field) -> bool {
         self.span_of(field).is_some()
+    }
+
+    /// The fields of the row outside the fixed places, in the order they were found.
+    pub fn rare<'r>(&'r self, raw: &'r [u8]) -> impl Iterator<Item = (Field, &'r [u8])> {
+        let first = self.rows.last().map_or(0, |row| row.rare.1) as usize;
+        self.rare[first..].iter().map(move |(field, span)| (*field, self.slice(raw, *span)))
+    }
+
+    fn slice<'r>(&'r self, raw: &'r [u8], span: Span) -> &'r [u8] {
+        let (buffer, start) = if span.start & IN_EXTRA == 0 {
+            (raw, span.start as usize)
+        } else {
+            (self.extra.as_slice(), (span.start & !IN_EXTRA) as usize)
+        };
+        &buffer[start..start + span.len as usize]
     }
 
     /// Takes a value back.

@@ -173,10 +173,39 @@ pub enum Field {
     RuleId,
     /// Its title.
     RuleName,
+    /// List of indicators that the event meets.
+    ThreatFeed,
+    /// The indicator as the list has it.
+    ThreatIndicator,
+    /// What it is, in the words of ECS.
+    ThreatType,
+    /// The field in which it was found.
+    ThreatMatched,
+    /// How bad that is.
+    ThreatSeverity,
+    /// How sure the list is: `None`, `Low`, `Medium`, `High`.
+    ThreatConfidence,
+    /// Whom it may be told to: `CLEAR`, `GREEN`, `AMBER`, `RED`.
+    ThreatTlp,
+    /// What the list says it is.
+    ThreatDescription,
+    /// Where more is told.
+    ThreatReference,
+    /// Since when it is known.
+    ThreatSince,
+    /// All that the list says, and how old that is, in one line.
+    ThreatNote,
     /// Name of a label; its value is the pair behind it.
     LabelName,
     /// Value of the label named by the pair before it.
     LabelValue,
+}
+
+impl Field {
+    /// It says which indicator of which list an event meets.
+    pub fn is_of_feeds(self) -> bool {
+        (Self::ThreatFeed..=Self::ThreatNote).contains(&self)
+    }
 }
 
 /// How many fields have a place in each row.
@@ -283,4 +312,15 @@ pub const FIELDS: &[FieldEntry] = &[
     text(Field::Error, "error.message"),
     text(Field::RuleId, "rule.id"),
     text(Field::RuleName, "rule.name"),
+    text(Field::ThreatFeed, "threat.feed.name"),
+    text(Field::ThreatIndicator, "threat.indicator.name"),
+    text(Field::ThreatType, "threat.indicator.type"),
+    text(Field::ThreatMatched, "gatewatch.threat.matched"),
+    text(Field::ThreatSeverity, "gatewatch.threat.severity"),
+    text(Field::ThreatConfidence, "threat.indicator.confidence"),
+    text(Field::ThreatTlp, "threat.indicator.marking.tlp"),
+    text(Field::ThreatDescription, "threat.indicator.description"),
+    text(Field::ThreatReference, "threat.indicator.reference"),
+    text(Field::ThreatSince, "threat.indicator.first_seen"),
+    text(Field::ThreatNote, "gatewatch.threat.note"),
 ];

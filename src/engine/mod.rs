@@ -4,6 +4,7 @@ pub mod address;
 pub mod batch;
 pub mod detect;
 pub mod enrich;
+pub mod feed;
 pub mod field;
 pub mod format;
 pub mod json;

@@ -67,6 +67,11 @@ impl Parser {
         Self { formats, times, enricher, agents, keep_empty: false, misses }
     }
 
+    /// Goes on with other settings of enrichment.
+    pub fn set_enricher(&mut self, enricher: Arc<Enricher>) {
+        self.enricher = enricher;
+    }
+
     /// The definition of the format in use, as the lines read so far have left it.
     pub fn definition(&self) -> Cow<'_, str> {
         self.formats.definition()

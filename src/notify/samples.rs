@@ -79,6 +79,7 @@ pub(crate) fn spray() -> Alert {
         part: None,
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 
@@ -143,6 +144,7 @@ pub(crate) fn hostile_scan() -> Alert {
         part: None,
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 

@@ -16,7 +16,8 @@ use prometheus::TextEncoder;
 use super::clients::ClientSlots;
 use super::config::{ClientLabel, ServeConfig};
 use super::observe::{
-    BuildInfo, ListenerState, NotificationResult, SinkState, SourceReading, SourceState, StoreState,
+    BuildInfo, FeedState, ListenerState, NotificationResult, SinkState, SourceReading, SourceState,
+    StoreState,
 };
 use super::process::ProcessStats;
 use super::series::{SeriesTable, clean};
@@ -182,6 +183,25 @@ impl Metrics {
         let last_success = sink.last_success.map(seconds);
         state.series.set_or_remove(Metric::SinkLastSuccess, &name, last_success);
         state.sinks.insert(sink.sink.to_owned(), sink.oldest_waiting);
+    }
+
+    /// Takes note of a list of indicators as it stands.
+    pub fn set_feed(&self, feed: &FeedState<'_>) {
+        let mut state = self.lock();
+        let (name, series) = ([feed.name], &mut state.series);
+        for (kind, count) in feed.counts.iter().flatten() {
+            series.set(Metric::IocIndicators, &[feed.name, kind], *count as f64);
+        }
+        series.set(Metric::IocRefused, &name, feed.refused as f64);
+        series.set(Metric::IocUp, &name, flag(feed.is_up));
+        series.set_or_remove(Metric::IocLastUpdate, &name, feed.as_of.map(seconds));
+        series.set(Metric::IocMaxAge, &name, feed.max_age.secs() as f64);
+        series.add(Metric::IocMatches, &name, 0);
+    }
+
+    /// Counts events that meet an indicator, once they are stored.
+    pub fn add_feed_matches(&self, feed: &str, count: u64) {
+        self.lock().series.add(Metric::IocMatches, &[feed], count);
     }
 
     /// Takes note of the store as it stands.

@@ -28,7 +28,8 @@ pub use http::{HttpLimits, Pages, Watched, serve};
 pub use listen::{ServeError, bind};
 pub use metrics::Metrics;
 pub use observe::{
-    BuildInfo, ListenerState, NotificationResult, SinkState, SourceReading, SourceState, StoreState,
+    BuildInfo, FeedState, ListenerState, NotificationResult, SinkState, SourceReading, SourceState,
+    StoreState,
 };
 pub use process::ProcessStats;
 pub use readiness::{Check, Readiness, ReadinessReport};

@@ -3,7 +3,7 @@
 //! Figures named as totals are running totals since the part began to count; the metrics follow
 //! them, so a part that is rebuilt and counts from 0 again breaks nothing.
 
-use crate::units::Timestamp;
+use crate::units::{Period, Timestamp};
 
 /// Lines just read from one source, after a commit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -178,4 +178,21 @@ const fn or(value: Option<&'static str>, default: &'static str) -> &'static str 
         Some(value) => value,
         None => default,
     }
+}
+
+/// A list of indicators as it stands.
+#[derive(Clone, Debug)]
+pub struct FeedState<'f> {
+    /// Its name.
+    pub name: &'f str,
+    /// The newest version of its file is in force.
+    pub is_up: bool,
+    /// Indicators by kind; nothing where no list is in force.
+    pub counts: Option<Vec<(&'static str, u64)>>,
+    /// Entries that could not be used.
+    pub refused: u64,
+    /// When the list in force was written.
+    pub as_of: Option<Timestamp>,
+    /// After which it is stale.
+    pub max_age: Period,
 }

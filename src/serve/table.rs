@@ -130,6 +130,13 @@ pub(super) enum Metric {
     AlertsAllowed,
     /// What became of the rules in folders.
     RuleFiles,
+    /// Lists of indicators.
+    IocIndicators,
+    IocRefused,
+    IocUp,
+    IocLastUpdate,
+    IocMaxAge,
+    IocMatches,
     MetricsOverflow,
     ConnectionsLimited,
     BuildInfo,
@@ -482,6 +489,43 @@ pub const METRICS: &[MetricEntry] = &[
         "gatewatch_sigma_rules",
         &["state"],
         "Rules in the folders of the configuration: loaded, unevaluable (no log here has what they look at), rejected.",
+    ),
+    // Lists of indicators.
+    gauge(
+        Metric::IocIndicators,
+        "gatewatch_ioc_indicators",
+        &["feed", "type"],
+        "Different indicators in force.",
+    ),
+    gauge(
+        Metric::IocRefused,
+        "gatewatch_ioc_refused_entries",
+        &["feed"],
+        "Entries of the list in force that cannot be read or are not supported.",
+    ),
+    gauge(
+        Metric::IocUp,
+        "gatewatch_ioc_up",
+        &["feed"],
+        "1 while the newest version of the list's file is in force, 0 while it cannot be used.",
+    ),
+    gauge(
+        Metric::IocLastUpdate,
+        "gatewatch_ioc_last_update_timestamp_seconds",
+        &["feed"],
+        "When the list in force was written.",
+    ),
+    gauge(
+        Metric::IocMaxAge,
+        "gatewatch_ioc_max_age_seconds",
+        &["feed"],
+        "Age from which on a list counts as stale.",
+    ),
+    counter(
+        Metric::IocMatches,
+        "gatewatch_ioc_matches_total",
+        &["feed"],
+        "Events that meet an indicator; of several lists the one that is told.",
     ),
     // Ourselves.
     counter(

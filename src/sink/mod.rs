@@ -281,6 +281,9 @@ impl AnySink {
 
     /// Appends one transition of an alert to `out`.
     fn render_alert(&mut self, alert: &Alert, now: Timestamp, out: &mut Rendered) {
+        if alert.stays {
+            return;
+        }
         let veiled = self.veil.as_mut().map(|veil| veil.alert(alert, now));
         let alert = veiled.as_ref().unwrap_or(alert);
         match &mut self.kind {

@@ -1,5 +1,7 @@
 //! Sinks from the store to a real receiver: files on the disk, sockets on the loopback.
 
+mod passed_on;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -354,6 +356,7 @@ fn alert(id: &str, severity: Severity) -> Alert {
         part: None,
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 

@@ -234,6 +234,11 @@ impl Veil {
             Field::User | Field::TargetUser => return set(self.user(value)),
             // Behind a shared address the port and the time name one customer.
             Field::ClientPort | Field::Message => return Rewrite::Drop,
+            // What a list knows an address or a name by, and where more is told about it.
+            Field::ThreatIndicator
+            | Field::ThreatDescription
+            | Field::ThreatReference
+            | Field::ThreatNote => return Rewrite::Drop,
             Field::TlsClientSubject if self.config.users() != Users::Clear => return Rewrite::Drop,
             Field::Target | Field::Path | Field::Query | Field::Referrer | Field::Fragment => {
                 Look::Addresses

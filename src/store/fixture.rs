@@ -109,6 +109,7 @@ pub(super) fn alert(id: &str, state: AlertState, severity: Severity, at: Timesta
         part: None,
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 

@@ -79,6 +79,7 @@ fn burst() -> Alert {
         part: None,
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 

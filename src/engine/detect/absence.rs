@@ -235,7 +235,7 @@ impl Watch {
             muted_by: circumstances.muted_by(rule, at),
             ..blank
         };
-        let firing = Firing::of(alert, rule);
+        let firing = Firing::of(alert, rule, |_| None);
         alerts.push(firing.alert.clone());
         self.firing = Some((Box::new(firing), day_end(calendar, day)));
     }

@@ -182,7 +182,7 @@ pub struct RuleInfo {
     pub version: u32,
     /// One line for people.
     pub title: String,
-    /// `authentication`, `web` or `ops`.
+    /// `authentication`, `web`, `threat` or `ops`.
     pub category: String,
     /// ATT&CK technique ids, such as `T1110`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -270,6 +270,9 @@ pub struct Alert {
     /// Raised while old lines were read at start: shown in the report, mailed only in a summary.
     #[serde(default)]
     pub backfill: bool,
+    /// A list of indicators asks that it is not passed on: no sink sends it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stays: bool,
 }
 
 impl Alert {

@@ -12,8 +12,8 @@ use crate::engine::batch::{Event, Field};
 /// events are no business of most rules.
 #[derive(Debug)]
 pub(super) struct Board {
-    /// By status (those beyond 599 as 599), without and with a log-in verdict, with a plain method
-    /// and with another one or none.
+    /// By status (those beyond 599 as 599), without and with an indicator of some list, without and
+    /// with a log-in verdict, with a plain method and with another one or none.
     pub(super) rows: Vec<Vec<Candidate>>,
 }
 
@@ -41,11 +41,13 @@ impl Board {
     pub(super) fn new(rules: &[Rule]) -> Self {
         let announced = Announced::places(rules);
         let row = |index: usize| {
-            let (status, auth, odd) = ((index / 4) as u16, index & 2 != 0, index & 1 != 0);
+            let (status, listed) = ((index / 8) as u16, index & 4 != 0);
+            let (auth, odd) = (index & 2 != 0, index & 1 != 0);
             let candidate = |(rule, one): (usize, &Rule)| {
                 let share = one.share.as_ref().map(|share| share.gate);
                 let asked = |gate: predicate::Gate| {
-                    gate.admits(status, auth, odd).then_some(gate.is_exact())
+                    let is_admitted = gate.admits(status, auth, odd);
+                    (is_admitted && (listed || !gate.needs_list())).then_some(gate.is_exact())
                 };
                 let is_announced = announced.binary_search(&rule).is_ok();
                 let condition = if is_announced { None } else { asked(one.gate) };
@@ -70,7 +72,7 @@ impl Board {
             let of_events = |(_, rule): &(usize, &Rule)| rule.silence.is_none();
             rules.iter().enumerate().filter(of_events).filter_map(candidate).collect()
         };
-        Self { rows: (0..4 * STATUS_ROWS).map(row).collect() }
+        Self { rows: (0..8 * STATUS_ROWS).map(row).collect() }
     }
 
     pub(super) fn row(event: &Event<'_>) -> usize {
@@ -78,6 +80,7 @@ impl Board {
         let status = usize::from(row.status);
         let status = status.min(STATUS_ROWS - 1);
         let is_plain = event.field(Field::Method).is_some_and(predicate::is_plain_method);
-        4 * status + 2 * usize::from(row.auth.is_some()) + usize::from(!is_plain)
+        let is_listed = usize::from(row.is_listed);
+        8 * status + 4 * is_listed + 2 * usize::from(row.auth.is_some()) + usize::from(!is_plain)
     }
 }

@@ -12,7 +12,7 @@ use super::keys::KeyState;
 use super::rule::{Limit, Rule};
 use super::window::Seen;
 use super::{Alert, AlertState, Escalation, Evidence, RuleInfo, Severity};
-use crate::engine::batch::{AuthOutcome, Event};
+use crate::engine::batch::{AuthOutcome, Event, Field};
 use crate::engine::text::{hex, to_utf8};
 use crate::units::{Period, Timestamp};
 
@@ -24,6 +24,9 @@ const ESCALATES_AT: [u64; 2] = [10, 100];
 
 /// Different values told apart while the alert goes on; beyond that the number is a lower bound.
 const MAX_DISTINCT: usize = 4096;
+
+/// Bytes of a value of the event in an alert's sentence.
+const TOLD_BYTES_MAX: usize = 600;
 
 /// An alert that goes on, and what it still counts.
 #[derive(Debug)]
@@ -76,7 +79,22 @@ impl Firing {
             alert.count = alert.count.saturating_sub(times);
         }
         alert.successes = if is_success(event) { times } else { 0 };
-        Self::of(alert, rule)
+        // Only what the rule itself asks of a list is meant.
+        let is_of_feeds = |(_, subject): &(String, Subject)| match subject {
+            Subject::Text(field) => field.is_of_feeds(),
+            _ => false,
+        };
+        let is_of_list = rule.gate.needs_list()
+            || rule.group_by.iter().any(is_of_feeds)
+            || rule.explain.contains("threat.");
+        let marking = event.field(Field::ThreatTlp).filter(|_| is_of_list);
+        alert.stays = matches!(marking, Some(b"AMBER" | b"RED"));
+        if let Some(severity) = rule.severity_field {
+            let word = severity.text(event).unwrap_or_default();
+            let known = Severity::ALL.into_iter().find(|one| one.name().as_bytes() == &*word);
+            alert.severity = known.unwrap_or(alert.severity);
+        }
+        Self::of(alert, rule, told_by(event))
     }
 
     /// An alert that counts nothing yet.
@@ -119,12 +137,13 @@ impl Firing {
             part: None,
             muted_by: None,
             backfill: false,
+            stays: false,
         }
     }
 
-    /// The alert as it goes on, with its sentence.
-    pub(super) fn of(mut alert: Alert, rule: &Rule) -> Self {
-        alert.summary = explain(&rule.explain, &alert);
+    /// The alert as it goes on, with its sentence; `told` knows values that are no part of the group.
+    pub(super) fn of(mut alert: Alert, rule: &Rule, told: impl Fn(&str) -> Option<String>) -> Self {
+        alert.summary = explain(&rule.explain, &alert, told);
         let held = alert.at;
         Self { alert, held, counted_until: Timestamp(0), values: BTreeSet::new() }
     }
@@ -163,7 +182,12 @@ impl Firing {
 
     /// The alert as it is now, where it has become ten or a hundred times as much as made it fire.
     /// What is only for the report stays there, however much it is.
-    pub(super) fn escalate(&mut self, rule: &Rule, now: Timestamp) -> Option<Alert> {
+    pub(super) fn escalate(
+        &mut self,
+        rule: &Rule,
+        event: &Event<'_>,
+        now: Timestamp,
+    ) -> Option<Alert> {
         let counts = 1 < self.alert.threshold && rule.sum.is_none() && rule.first_seen.is_none();
         if !counts || self.alert.severity < Severity::Medium {
             return None;
@@ -181,7 +205,7 @@ impl Firing {
         // The sentence is about all of it now.
         let lasts = self.alert.last_event.since(self.alert.first_event);
         let whole = Alert { window: coarse(lasts), ..self.alert.clone() };
-        self.alert.summary = explain(&rule.explain, &whole);
+        self.alert.summary = explain(&rule.explain, &whole, told_by(event));
         Some(Alert { state: AlertState::Escalated, at: now, ..self.alert.clone() })
     }
 
@@ -274,8 +298,16 @@ fn alert_id(rule: &str, group_key: &str, start: Timestamp) -> String {
     hex(&hash.finalize()[..16])
 }
 
+/// The values that `event` has, by the names of its fields.
+fn told_by<'e>(event: &'e Event<'_>) -> impl Fn(&str) -> Option<String> + 'e {
+    |name| {
+        let text = Subject::named(name)?.text(event)?;
+        Some(to_utf8(&text, TOLD_BYTES_MAX))
+    }
+}
+
 /// The rule's sentence with its values filled in.
-fn explain(template: &str, alert: &Alert) -> String {
+fn explain(template: &str, alert: &Alert, told: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::new();
     let mut rest = template;
     while let Some((text, tail)) = rest.split_once('{') {
@@ -290,7 +322,10 @@ fn explain(template: &str, alert: &Alert) -> String {
             "distinct" => out.push_str(&alert.distinct.unwrap_or(0).to_string()),
             "window" => out.push_str(&alert.window.to_string()),
             "threshold" => out.push_str(&alert.threshold.to_string()),
-            _ => out.push_str(alert.group_value(name).unwrap_or(name)),
+            _ => match alert.group_value(name) {
+                Some(value) => out.push_str(value),
+                None => out.push_str(&told(name).unwrap_or_else(|| name.to_owned())),
+            },
         }
         rest = tail;
     }

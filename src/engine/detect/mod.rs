@@ -449,7 +449,7 @@ impl Detectors {
                 firing.hold(seen.time);
                 self.ending.insert((firing.end(rule), number));
             }
-            alerts.extend(firing.escalate(rule, seen.time));
+            alerts.extend(firing.escalate(rule, event, seen.time));
         } else if let Some(limit) = reached {
             self.raise((index, number, limit), event, seen, alerts);
         }

@@ -228,6 +228,8 @@ pub struct Gate {
     odd_method: bool,
     /// Only what some signature knows can match.
     signs: bool,
+    /// Only what some list of indicators knows can match.
+    listed: bool,
     /// Only these statuses can match.
     statuses: (u64, u64),
     /// Whatever passes matches: the predicate says no more than this.
@@ -239,6 +241,7 @@ impl Gate {
         auth: false,
         odd_method: false,
         signs: false,
+        listed: false,
         statuses: (0, u64::MAX),
         exact: false,
     };
@@ -273,12 +276,18 @@ impl Gate {
             Predicate::Text(Subject::Detections | Subject::Vulnerability, ..) => {
                 Self { signs: true, ..Self::OPEN }
             }
+            Predicate::Text(Subject::Text(field), _) | Predicate::Exists(Subject::Text(field))
+                if field.is_of_feeds() =>
+            {
+                Self { listed: true, ..Self::OPEN }
+            }
             Predicate::All(all) => {
                 let open = Self { exact: true, ..Self::OPEN };
                 all.iter().map(Self::of).fold(open, |a, b| Self {
                     auth: a.auth || b.auth,
                     odd_method: a.odd_method || b.odd_method,
                     signs: a.signs || b.signs,
+                    listed: a.listed || b.listed,
                     statuses: (a.statuses.0.max(b.statuses.0), a.statuses.1.min(b.statuses.1)),
                     exact: a.exact && b.exact,
                 })
@@ -289,6 +298,7 @@ impl Gate {
                     auth: a.auth && b.auth,
                     odd_method: a.odd_method && b.odd_method,
                     signs: a.signs && b.signs,
+                    listed: a.listed && b.listed,
                     statuses: (a.statuses.0.min(b.statuses.0), a.statuses.1.max(b.statuses.1)),
                     // Between two ranges there may be a gap.
                     exact: false,
@@ -312,6 +322,11 @@ impl Gate {
             && (!self.odd_method || odd_method)
             && self.statuses.0 <= status
             && status <= self.statuses.1
+    }
+
+    /// Only what some list of indicators knows matches.
+    pub fn needs_list(self) -> bool {
+        self.listed
     }
 
     /// Only what some signature knows matches.

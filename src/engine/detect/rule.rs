@@ -29,7 +29,7 @@ pub struct Rule {
     pub version: u32,
     /// One line for people.
     pub title: String,
-    /// `authentication`, `web` or `ops`.
+    /// `authentication`, `web`, `threat` or `ops`.
     pub category: String,
     /// Which events count.
     pub condition: Predicate,
@@ -64,6 +64,8 @@ pub struct Rule {
     pub is_for_the_busy: bool,
     /// How bad it is.
     pub severity: Severity,
+    /// The field that says how bad it is, in the event that fires the rule.
+    pub severity_field: Option<Subject>,
     /// Quiet time after which the alert is resolved.
     pub resolve_after: Period,
     /// The sentence in the mail.
@@ -171,6 +173,7 @@ impl Rule {
             covered_by: Vec::new(),
             is_for_the_busy: false,
             severity,
+            severity_field: None,
             resolve_after: quiet_after(window),
             explain: format!("{{count}} events of {{{name}}} match this rule within {{window}}"),
             advise: vec![advice.to_owned()],

@@ -142,6 +142,7 @@ impl Firing {
         Self::of(
             Alert { state, window, ..Self::blank(rule, &rule.limits[0], group, (last, now)) },
             rule,
+            |_| None,
         )
     }
 }

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use super::batch::{
     Action, AuthOutcome, ClientSource, Confidence, Field, Grade, Kind, Level, Malformed, Writer,
 };
+use super::feed::FeedSet;
 pub use agent::Agents;
 pub use logins::{LoginPage, Logins};
 pub use networks::{Proxies, Standing, UnknownProxies, crawler};
@@ -38,6 +39,8 @@ pub struct Enricher {
     pub roster: Option<Arc<Roster>>,
     /// User agents are taken apart.
     pub user_agents: bool,
+    /// Lists of indicators, if the operator has any.
+    pub feeds: Option<FeedSet>,
 }
 
 impl Default for Enricher {
@@ -51,6 +54,7 @@ impl Default for Enricher {
             places: None,
             roster: None,
             user_agents: false,
+            feeds: None,
         }
     }
 }
@@ -86,6 +90,9 @@ impl Enricher {
         }
         if let (Some(places), Some(client)) = (&self.places, out.row.client) {
             places.describe(client, out);
+        }
+        if let Some(feeds) = &self.feeds {
+            feeds.mark(raw, |ip| self.trusted_proxies.iter().any(|net| net.contains(&ip)), out);
         }
     }
 

@@ -72,6 +72,8 @@ struct Document<'a> {
     message: &'a str,
     event: Event<'a>,
     rule: Rule<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'static [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     threat: Option<Threat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +95,7 @@ struct Ecs {
 #[derive(Serialize)]
 struct Event<'a> {
     kind: &'static str,
-    category: [&'static str; 1],
+    category: &'static [&'static str],
     r#type: [&'static str; 1],
     module: &'static str,
     dataset: &'static str,
@@ -111,13 +113,42 @@ struct Rule<'a> {
     id: &'a str,
     name: &'a str,
     category: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ruleset: Option<&'static str>,
     version: String,
 }
 
 #[derive(Serialize)]
 struct Threat<'a> {
-    framework: &'static str,
-    technique: Technique<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    framework: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    technique: Option<Technique<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feed: Option<Named<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    indicator: Option<Named<'a>>,
+}
+
+impl<'a> Threat<'a> {
+    /// The techniques of the rule, and the indicator that an alert is about.
+    fn of(alert: &'a Alert) -> Option<Self> {
+        let named = |field| alert.group_value(field).map(|name| Named { name });
+        let techniques = alert.rule.attack.as_slice();
+        let has_any = !techniques.is_empty();
+        let threat = Self {
+            framework: has_any.then_some("MITRE ATT&CK"),
+            technique: has_any.then_some(Technique { id: techniques }),
+            feed: named("threat.feed.name"),
+            indicator: named("threat.indicator.name"),
+        };
+        (has_any || threat.feed.is_some() || threat.indicator.is_some()).then_some(threat)
+    }
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -236,14 +267,15 @@ struct Line<'a> {
 
 fn document<'a>(alert: &'a Alert, truncated: &'a [&'static str]) -> Document<'a> {
     let (first, last) = (alert.first_event.rfc3339(), alert.last_event.rfc3339());
+    let is_of_list = alert.rule.category == THREAT;
     Document {
         timestamp: alert.at.rfc3339(),
         ecs: Ecs { version: "8.11.0" },
         message: &alert.summary,
         event: Event {
             kind: "alert",
-            category: [category(&alert.rule.category)],
-            r#type: ["info"],
+            category: category(&alert.rule.category),
+            r#type: [if is_of_list { "indicator" } else { "info" }],
             module: "gatewatch",
             dataset: "gatewatch.alert",
             action: action(alert.state),
@@ -258,12 +290,11 @@ fn document<'a>(alert: &'a Alert, truncated: &'a [&'static str]) -> Document<'a>
             id: &alert.rule.id,
             name: &alert.rule.title,
             category: &alert.rule.category,
+            ruleset: is_of_list.then_some("ioc"),
             version: alert.rule.version.to_string(),
         },
-        threat: (!alert.rule.attack.is_empty()).then(|| Threat {
-            framework: "MITRE ATT&CK",
-            technique: Technique { id: &alert.rule.attack },
-        }),
+        tags: if is_of_list { &["ioc_match"] } else { &[] },
+        threat: Threat::of(alert),
         source: (!alert.addresses.is_empty()).then_some(Source { ip: Values(&alert.addresses) }),
         user: (!alert.users.is_empty()).then_some(User { name: Values(&alert.users) }),
         url: (!alert.sites.is_empty() || !alert.paths.is_empty())
@@ -334,12 +365,17 @@ pub(super) fn action(state: AlertState) -> &'static str {
     }
 }
 
-/// ECS allows `info` for each of these, and no category for what is about operations.
-fn category(rule: &str) -> &'static str {
+/// The category of rules about indicators.
+const THREAT: &str = "threat";
+
+/// ECS allows `info` for each of these but `threat`, which has `indicator`, and no category for what is
+/// about operations.
+fn category(rule: &str) -> &'static [&'static str] {
     match rule {
-        "authentication" => "authentication",
-        "web" => "web",
-        _ => "intrusion_detection",
+        "authentication" => &["authentication"],
+        "web" => &["web"],
+        THREAT => &["intrusion_detection", "threat"],
+        _ => &["intrusion_detection"],
     }
 }
 
@@ -401,6 +437,7 @@ mod tests {
             part: None,
             muted_by: None,
             backfill: false,
+            stays: false,
         }
     }
 

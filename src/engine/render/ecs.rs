@@ -15,6 +15,7 @@
 
 mod event;
 mod gatewatch;
+mod threat;
 mod web;
 
 use super::facts::level_of;
@@ -126,6 +127,9 @@ impl Scribe<'_, '_> {
             self.json.out.extend_from_slice(&self.encoder.encoder.shared);
         }
         self.log();
+        if !self.limits.minimal {
+            self.threat();
+        }
         self.vulnerability();
         self.related();
         self.gatewatch();

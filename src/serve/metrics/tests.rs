@@ -63,6 +63,7 @@ fn alert(rule: &str, severity: Severity, state: AlertState) -> Alert {
         part: None,
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 
@@ -92,6 +93,19 @@ fn traffic() -> Lines {
     lines.server_error("www.example.org", Level::Error);
     lines.unparsed();
     lines
+}
+
+/// A list of indicators and what it met.
+fn fill_lists(metrics: &Metrics) {
+    metrics.set_feed(&FeedState {
+        name: "blocklist",
+        is_up: true,
+        counts: Some(vec![("ipv4", 5), ("domain", 2)]),
+        refused: 1,
+        as_of: Some(START),
+        max_age: Period::from_secs(259_200),
+    });
+    metrics.add_feed_matches("blocklist", 3);
 }
 
 /// Tells the metrics one of everything, so that each metric has a series.
@@ -155,6 +169,7 @@ fn fill(metrics: &Metrics) {
     metrics.add_alert(&alert("web.scan", Severity::Low, AlertState::Resolved));
     metrics.set_rule_keys("web.scan", 40, 2);
     metrics.set_allowed("uptime probe", 3);
+    fill_lists(metrics);
     metrics.set_process(&ProcessStats {
         resident_bytes: Some(30 << 20),
         cpu_seconds: Some(1.5),

@@ -210,6 +210,7 @@ fn alert(ip: IpAddr, odd: &str, name: &str) -> Alert {
             ("gatewatch.xff_chain", format!("{odd}, {ip}")),
             ("user_agent.original", format!("x ({odd}; {name})")),
             ("site", format!("{name}.example.org")),
+            ("threat.indicator.name", format!("{ip}/32")),
         ]
         .map(|(field, value)| (field.to_owned(), value))
         .to_vec(),
@@ -237,6 +238,7 @@ fn alert(ip: IpAddr, odd: &str, name: &str) -> Alert {
         part: None,
         muted_by: None,
         backfill: false,
+        stays: false,
     }
 }
 

@@ -52,6 +52,7 @@ struct RawRule {
     covered_by: Vec<String>,
     #[serde(default)]
     severity: Severity,
+    severity_field: Option<String>,
     resolve_after: Option<Period>,
     explain: Option<String>,
     #[serde(default)]
@@ -235,6 +236,7 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
         covered_by: raw.covered_by,
         is_for_the_busy,
         severity: raw.severity,
+        severity_field: raw.severity_field.as_deref().map(subject).transpose()?,
         resolve_after: raw.resolve_after.unwrap_or_else(|| quiet_after(longest)),
         explain: raw.explain.unwrap_or_else(|| raw.title.clone()),
         advise: raw.advise,

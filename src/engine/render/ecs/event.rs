@@ -227,6 +227,9 @@ impl Scribe<'_, '_> {
         if row.suspect_forged {
             self.json.raw(r#""suspect_forged","#);
         }
+        if self.fields.value(Field::ThreatFeed).is_some() {
+            self.json.raw(r#""ioc_match","#);
+        }
         if created.plus(CLOCK_SKEW_MAX) < row.time {
             self.json.raw(r#""clock_skew","#);
         }

