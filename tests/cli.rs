@@ -9,6 +9,8 @@
 mod rules;
 #[path = "cli/siem.rs"]
 mod siem;
+#[path = "cli/test.rs"]
+mod test;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
