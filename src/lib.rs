@@ -34,5 +34,6 @@ pub mod serve;
 pub mod config;
 
 pub mod daemon;
+pub mod ruletest;
 
 pub mod cli;

@@ -11,6 +11,8 @@ mod feeds;
 mod rules;
 #[path = "cli/siem.rs"]
 mod siem;
+#[path = "cli/test.rs"]
+mod test;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;

@@ -168,6 +168,10 @@ fn every_configuration_that_a_page_shows_is_sound() {
         let text = read(page);
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();
+            // Rules and their tests have files of their own, and a test of their own below.
+            if block.starts_with("schema = ") || block.starts_with("[[test]]") {
+                continue;
+            }
             let shown = Config::from_texts(&[(PathBuf::from(page), block.to_owned())]);
             assert!(shown.is_ok(), "{page}: {:#?}\n{block}", shown.err());
             count += 1;
@@ -280,6 +284,9 @@ of others, and at which line: `GATEWATCH_DATASETS=FOLDER cargo test --test datas
 |---|---|---|---|
 ";
 
+/// How rules are tested: what stands behind the list of them.
+const RULES_TESTS: &str = include_str!("../src/ruletest/page.md");
+
 fn limit_in_words(rule: &Rule, limit: &Limit) -> String {
     let mut parts = Vec::new();
     if 1 < limit.events {
@@ -328,6 +335,7 @@ fn rules_page() -> String {
         let (id, title, severity) = (&rule.id, &rule.title, rule.severity);
         let _ = writeln!(page, "| `{id}` {title} | {severity} | {about} | {fires} |");
     }
+    page.push_str(RULES_TESTS);
     page
 }
 
@@ -340,4 +348,20 @@ fn the_page_of_rules_is_that_of_the_pack() {
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
     assert!(kept == made, "docs/rules.md is old: UPDATE_GOLDEN=1 cargo test --test docs");
+}
+
+#[test]
+fn the_rule_that_the_page_of_rules_tests_passes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let block = |start: &str| {
+        let mut blocks = RULES_TESTS.split("```toml\n").skip(1);
+        let block = blocks.find(|block| block.starts_with(start)).expect("a block");
+        block.split("```").next().unwrap_or_default()
+    };
+    fs::write(folder.path().join("ours.toml"), block("schema = ")).expect("written");
+    fs::write(folder.path().join("ours.test.toml"), block("[[test]]")).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatewatch"));
+    let done = command.arg("test").arg(folder.path()).output().expect("the program runs");
+    assert_eq!("3 tests: 3 passed, 0 failed\n", String::from_utf8_lossy(&done.stdout), "{done:?}");
+    assert!(done.status.success(), "{done:?}");
 }

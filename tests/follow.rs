@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use gatewatch::store::StoreReader;
+use gatewatch::engine::detect::AlertState;
+use gatewatch::store::{AlertFilter, StoreReader};
 use gatewatch::units::Period;
 use http::{Pages, try_get};
 use support::{Place, Running, clf, each_once, now, open_log, until};
@@ -328,6 +329,44 @@ fn what_a_line_means_because_of_lines_before_it_survives_every_restart() {
         "server_error - - continued",
     ];
     assert_eq!(expected[..], found[..]);
+}
+
+/// How an alert ended of which the lines came in so many runs: how many transitions it made,
+/// and how many events it counted in the end.
+fn counted_over(runs: usize) -> (usize, Option<u64>) {
+    let place = Place::new();
+    let rules = place.path().join("ours.toml");
+    let rule = "schema = 1\n[[rule]]\nid = \"ours.door\"\ntitle = \"Door\"\nwhere = { \"url.path\" = \
+                \"/door\" }\ngroup_by = [\"client.net\"]\nwindow = \"5m\"\nthreshold = 5\nresolve_after \
+                = \"2m\"\n";
+    fs::write(&rules, rule).expect("the rules are written");
+    let log = place.log("access.log");
+    let source = source(&log);
+    place.configure(&format!("{source}format = \"combined\"\n[rules]\nfiles = [{rules:?}]\n"));
+    // All in one second, as servers log them. The last line ends the alert.
+    let time = now().minus(Period::from_secs(70));
+    let line = |time, path: &str| {
+        format!("203.0.113.7 - - [{}] \"GET {path} HTTP/1.1\" 200 9 \"-\" \"-\"\n", clf(time))
+    };
+    let mut lines = vec![line(time, "/door"); 12];
+    lines.push(line(time.plus(Period::from_secs(180)), "/"));
+    for chunk in lines.chunks(lines.len().div_ceil(runs)) {
+        open_log(&log).write_all(chunk.concat().as_bytes()).expect("the log is written");
+        let (status, _, errors) = place.ask(&["run"], &["--once"]);
+        assert!(status.success(), "{errors}");
+    }
+    let reader = StoreReader::open(&place.state()).expect("the store is there");
+    let alerts = reader.alerts(&AlertFilter::default()).expect("the alerts");
+    let ours: Vec<_> = alerts.iter().filter(|alert| alert.rule.id == "ours.door").collect();
+    let ended = ours.iter().find(|alert| alert.state == AlertState::Resolved);
+    (ours.len(), ended.map(|alert| alert.count))
+}
+
+#[test]
+fn an_alert_counts_the_same_however_often_the_daemon_starts_while_it_goes_on() {
+    for runs in [1, 2, 3, 13] {
+        assert_eq!((2, Some(12)), counted_over(runs), "in {runs} runs");
+    }
 }
 
 /// A small file system of its own, unmounted when this value goes.

@@ -24,7 +24,7 @@ const ROWS: &[&[&str]] = &[
     &["notify", "survey"],
     &["report", "serve"],
     &["config"],
-    &["daemon"],
+    &["daemon", "ruletest"],
     &["cli"],
     &["main"],
 ];

@@ -24,6 +24,7 @@ mod siem;
 mod simulate;
 mod status;
 mod store;
+mod test;
 mod turns;
 
 use std::process::ExitCode;
@@ -83,6 +84,7 @@ enum Command {
     Explain(explain::Args),
     Check(check::Args),
     Rules(rules::Args),
+    Test(test::Args),
     Alerts(alerts::Args),
     Report(report::Args),
     Notify(notify::Args),
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Check(args) => check::run(args),
         Command::Rules(args) => rules::run(args),
+        Command::Test(args) => test::run(args),
         Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
         Command::Notify(args) => notify::run(args),

@@ -34,8 +34,8 @@ use crate::units::Day;
 
 pub use discover::{USUAL_LOGS, discover};
 pub use feeds::{FeedError, Stamp, read_feed, stamp};
-pub use problem::Problem;
-pub use rules::RuleFolder;
+pub use problem::{Problem, line_of};
+pub use rules::{RuleFolder, TEST_FILE_END};
 
 /// Where the configuration is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/gatewatch/gatewatch.toml";

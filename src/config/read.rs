@@ -171,35 +171,12 @@ impl Reader<'_> {
     }
 
     fn complain(&mut self, error: &toml::de::Error, key: &str, section: std::ops::Range<usize>) {
-        let message = error.message().trim_end();
-        let problem = match unknown_field(message) {
-            Some((field, hint)) => {
-                let key = if key.is_empty() { field.to_owned() } else { format!("{key}.{field}") };
-                Problem::new(&key, "there is no such setting", hint)
-            }
-            None => Problem::new(key, message.replace('\n', " "), ""),
-        };
-        self.push(problem, error.span().unwrap_or(section));
+        self.push(Problem::of_toml(error, key), error.span().unwrap_or(section));
     }
 
     fn push(&mut self, problem: Problem, at: std::ops::Range<usize>) {
-        let before = &self.text.as_bytes()[..at.start.min(self.text.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let (file, line) = (Some(self.file.clone()), Some(line));
-        self.problems.push(Problem { file, line, ..problem });
+        self.problems.push(problem.in_file(self.file, self.text, at.start));
     }
-}
-
-/// From serde's words about an unknown field: the field, and the known one nearest to it.
-fn unknown_field(message: &str) -> Option<(&str, String)> {
-    let rest = message.strip_prefix("unknown field `")?;
-    let (field, rest) = rest.split_once('`')?;
-    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-    let hint = match nearest(field, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known are {}", known.join(", ")),
-    };
-    Some((field, hint))
 }
 
 impl Raw {

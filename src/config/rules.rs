@@ -24,6 +24,9 @@ const FILES_MAX: usize = 20_000;
 /// Bytes of a file that are read; more is refused with its name.
 const FILE_BYTES_MAX: u64 = 2 << 20;
 
+/// How the name of a file ends that holds tests of rules: it may lie beside them, and is none.
+pub const TEST_FILE_END: &str = ".test.toml";
+
 /// Folders in each other.
 const DEPTH_MAX: usize = 16;
 
@@ -121,7 +124,10 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()>
             if depth < DEPTH_MAX {
                 find(&path, depth + 1, found)?;
             }
-        } else if has_extension(&path, &["yml", "yaml", "toml"]) && found.len() <= FILES_MAX {
+        } else if has_extension(&path, &["yml", "yaml", "toml"])
+            && !path.to_string_lossy().ends_with(TEST_FILE_END)
+            && found.len() <= FILES_MAX
+        {
             found.push(path);
         }
     }

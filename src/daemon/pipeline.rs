@@ -22,7 +22,7 @@ use super::stdin::{self, Stdin};
 use super::{Options, Shared};
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::incident::Incidents;
-use crate::engine::detect::{Alert, Detectors, Limits};
+use crate::engine::detect::{Alert, Detectors, LATENESS, Limits};
 use crate::engine::format::{
     Miss, SAMPLE_LINES, detect_after, directives_of, state_of, with_state,
 };
@@ -46,9 +46,6 @@ pub(super) const COMMIT_EVERY: Period = Period(200);
 /// run from cron, which comes by now and then.
 const BACKLOG: Period = Period::from_secs(600);
 const BACKLOG_ONCE: Period = Period::from_secs(26 * 3600);
-
-/// The clock of rules stands this far behind the real one, so that late lines are not late.
-const LATENESS: Period = Period::from_secs(60);
 
 /// What a turn did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,10 +132,8 @@ impl Pipeline {
             .in_circumstances(config.circumstances.clone());
         let reader = StoreReader::open(&config.store.path)?;
         let open = reader.open_alerts()?;
-        detectors.restore(open.clone());
         let reach = reach(config, &detectors);
-        let memory = rebuild(&reader, &mut decoder, &mut detectors, reach)?;
-        detectors.forget_all_but(&open);
+        let memory = rebuild(&reader, &mut decoder, &mut detectors, &open, reach)?;
         let incidents = incidents_of(&reader, &open, shared.clock.now())?;
         let formats = followed.iter().map(|source| SourceFormat::new(source, &host)).collect();
         let pipeline = Self {

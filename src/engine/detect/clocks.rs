@@ -2,6 +2,9 @@
 
 use crate::units::{Period, Timestamp};
 
+/// The clock of rules stands this far behind the real one, so that late lines are not late.
+pub const LATENESS: Period = Period::from_secs(60);
+
 /// How far each source has come. An alert ends when every source that still speaks has passed its
 /// end: one source that is ahead must not end what another one is in the middle of.
 #[derive(Debug, Default)]

@@ -29,6 +29,7 @@ mod known;
 mod maintenance;
 pub mod matcher;
 pub mod predicate;
+mod resume;
 pub mod rule;
 pub mod sigma;
 pub mod signature;
@@ -63,6 +64,7 @@ pub use alert::{Alert, AlertState, Escalation, Evidence, Part, RuleInfo, Severit
 pub use allow::Allow;
 pub use calendar::{Calendar, Hours};
 pub use circumstances::Circumstances;
+pub use clocks::LATENESS;
 pub use maintenance::Maintenance;
 
 /// How much detection may remember.
@@ -233,56 +235,6 @@ impl Detectors {
         let times = (self.now, self.now);
         self.absences.check(&self.rules, &self.circumstances, times, alerts);
         self.resolve(self.now, alerts);
-    }
-
-    /// Takes up alerts that were going on when the last run ended.
-    pub fn restore(&mut self, open: Vec<Alert>) {
-        for alert in open {
-            let Some(rule) = self.rules.iter().position(|rule| rule.id == alert.rule.id) else {
-                continue;
-            };
-            if self.rules[rule].absence.is_some() {
-                self.absences.restore(&self.circumstances.calendar, rule, alert);
-                continue;
-            }
-            if self.rules[rule].silence.is_some() {
-                let source = alert.group.first().map_or("", |(_, source)| source);
-                let place = self.clocks.place(source, Timestamp(0));
-                self.silences.restore(place, alert);
-                continue;
-            }
-            keys::start_key(&mut self.scratch, rule);
-            for ((_, subject), (_, value)) in self.rules[rule].group_by.iter().zip(&alert.group) {
-                subject.append_key_text(value, &mut self.scratch);
-            }
-            let number = self.keys.entry(&self.scratch, self.now);
-            let state = self.keys.state(number);
-            if let Some(before) = &state.firing {
-                self.ending.remove(&(before.end(&self.rules[rule]), number));
-            }
-            let firing = Firing::restored(alert);
-            self.ending.insert((firing.end(&self.rules[rule]), number));
-            state.firing = Some(Box::new(firing));
-        }
-    }
-
-    /// Ends silently every alert that is not in `open`: it was resolved in an earlier run, and only
-    /// looks alive because its lines were read again.
-    pub fn forget_all_but(&mut self, open: &[Alert]) {
-        self.silences.forget_all_but(open);
-        self.absences.forget_all_but(open);
-        let numbers: Vec<u32> = self.ending.iter().map(|(_, number)| *number).collect();
-        for number in numbers {
-            let state = self.keys.state(number);
-            let Some(firing) = &state.firing else { continue };
-            if !open.iter().any(|alert| alert.id == firing.alert.id) {
-                let rule = keys::rule_of(&state.key);
-                let end = firing.end(&self.rules[rule]);
-                state.firing = None;
-                state.clear();
-                self.ending.remove(&(end, number));
-            }
-        }
     }
 
     #[inline]
