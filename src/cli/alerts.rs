@@ -36,7 +36,8 @@ pub(super) struct Args {
     output: Form,
 }
 
-fn severity(text: &str) -> Result<Severity, String> {
+/// The severity that an argument names.
+pub(super) fn severity(text: &str) -> Result<Severity, String> {
     let known = Severity::ALL.iter().find(|severity| severity.name() == text);
     known.copied().ok_or_else(|| "write info, low, medium, high or critical".to_owned())
 }

@@ -1,6 +1,7 @@
 //! The command line: one file a command, and the only place that wires modules together.
 
 mod alerts;
+mod blocklist;
 mod check;
 mod completions;
 mod config;
@@ -86,6 +87,7 @@ enum Command {
     Rules(rules::Args),
     Test(test::Args),
     Alerts(alerts::Args),
+    Blocklist(blocklist::Args),
     Report(report::Args),
     Notify(notify::Args),
     Siem(siem::Args),
@@ -123,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Rules(args) => rules::run(args),
         Command::Test(args) => test::run(args),
         Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
+        Command::Blocklist(args) => blocklist::run(args),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
         Command::Notify(args) => notify::run(args),
         Command::Siem(args) => siem::run(args),

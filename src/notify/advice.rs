@@ -122,7 +122,8 @@ fn side_effects(alert: &Alert, nets: &[IpNet]) -> String {
 }
 
 /// Loopback, private and link-local networks: blocking them cuts off ourselves.
-fn is_own(net: &IpNet) -> bool {
+/// It is no address of the internet.
+pub(super) fn is_own(net: &IpNet) -> bool {
     match net.addr() {
         IpAddr::V4(ip) => {
             ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()

@@ -11,6 +11,7 @@
 
 mod advice;
 mod alert_log;
+pub mod blocklist;
 mod config;
 mod content;
 mod error;

@@ -69,6 +69,12 @@ impl Allow {
         Some(("rules", format!("`{pattern}` is the id of no rule that is in force")))
     }
 
+    /// It is about the client or network `net`, at `time`.
+    pub fn has_client(&self, net: &IpNet, time: Timestamp) -> bool {
+        let is_it = |client: &Client| client.0.contains(net) || net.contains(&client.0);
+        time < self.expires.begins_utc() && self.clients.iter().any(is_it)
+    }
+
     /// It keeps `rule` silent about `event` at `time`. Only alerts about somebody are kept silent:
     /// one about a site is not void because an allowed client had a part in it.
     pub(super) fn holds(&self, rule: &Rule, event: &Event<'_>, time: Timestamp) -> bool {
