@@ -38,6 +38,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         zone: config.mail.zone(),
         host: config.host.name.clone().unwrap_or_else(super::input::host),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        min_severity: config.mail.min_severity,
         organisation: config.mail.organisation.clone(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

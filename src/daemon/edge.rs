@@ -161,6 +161,7 @@ impl Parts {
                 zone: config.mail.zone(),
                 host: shared.host.clone(),
                 version: shared.agent.version.clone(),
+                min_severity: config.mail.min_severity,
                 organisation: config.mail.organisation.clone(),
             };
             let clock = Arc::clone(&shared.clock);

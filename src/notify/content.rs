@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::advice;
 use super::page::{Block, Page, Section};
 use super::text::{cut, length, local, plural, safe, span, visible};
-use crate::engine::detect::{Alert, AlertState, Severity, Step, code_of};
+use crate::engine::detect::{Alert, AlertState, Severity, code_of};
 use crate::units::Timestamp;
 
 /// What a mail knows besides its alert.
@@ -22,6 +22,8 @@ pub struct MailContext {
     pub host: String,
     /// Version of gatewatch.
     pub version: String,
+    /// Least severity of which there are mails.
+    pub min_severity: Severity,
     /// Name of the organisation.
     pub organisation: Option<String>,
 }
@@ -46,12 +48,12 @@ const ITEMS_MAX: usize = 25;
 
 /// `[gatewatch] HIGH www.example.org: password spraying from 203.0.113.7 (14 users, 0 succeeded)`,
 /// in at most 90 characters: who it was and whether it worked outlive the name of the site.
-pub(crate) fn subject(alert: &Alert) -> String {
-    let is_update = alert.state == AlertState::Escalated
-        || alert.part.as_ref().is_some_and(|part| part.step == Step::Worsened);
+pub(crate) fn subject(alert: &Alert, min_severity: Severity) -> String {
+    // Where there was a mail before: what was milder is in no mail.
+    let told = alert.part.as_ref().and_then(|part| part.before);
     let mark = match alert.state {
         AlertState::Resolved => "RESOLVED ",
-        _ if is_update => "UPDATE ",
+        _ if told.is_some_and(|before| min_severity <= before) => "UPDATE ",
         _ => "",
     };
     let head = format!("[gatewatch] {mark}{} ", shout(alert.severity));

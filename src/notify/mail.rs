@@ -46,7 +46,8 @@ pub fn render(alert: &Alert, context: &MailContext, now: Timestamp) -> RenderedM
     let resolved = alert.state == AlertState::Resolved;
     let stamp = local(alert.at, &jiff::tz::TimeZone::UTC, "%Y%m%dT%H%M%SZ");
     let name = format!("{stamp}-{}-{}.eml", token(&content::code(alert)), alert.transition());
-    let mut mail = from_page(&page, content::subject(alert), context, now, name);
+    let mut mail =
+        from_page(&page, content::subject(alert, context.min_severity), context, now, name);
     let own = format!("{}.{}", token(&alert.id), alert.transition());
     // One thread for all mails about an incident: they answer the one that opened it.
     let first = alert.part.as_ref().map_or(&alert.id, |part| &part.incident);

@@ -41,6 +41,8 @@ pub struct Pending {
     pub backfill: bool,
     /// It is no alert but a letter, such as the weekly report: the limit is not for it.
     pub letter: bool,
+    /// The incident whose beginning or worsening it tells; 0 for what is not told together.
+    pub incident: u64,
     /// When it was put there.
     pub created: Timestamp,
 }
@@ -64,6 +66,8 @@ pub enum Input {
 pub enum Parcel {
     /// A mail of its own.
     One(i64),
+    /// One mail about an incident that got worse before anybody was told; the last is its worst.
+    Incident(Vec<i64>),
     /// One mail that lists what the hourly limit holds back.
     Storm(Vec<i64>),
     /// One mail that lists what old lines raised.
@@ -75,7 +79,7 @@ impl Parcel {
     pub fn ids(&self) -> &[i64] {
         match self {
             Self::One(id) => std::slice::from_ref(id),
-            Self::Storm(ids) | Self::Backfill(ids) => ids,
+            Self::Incident(ids) | Self::Storm(ids) | Self::Backfill(ids) => ids,
         }
     }
 }
@@ -242,10 +246,12 @@ impl Mailer {
             if first.backfill && 1 < old.len() {
                 return self.send(Parcel::Backfill(old), Budget::Ordinary);
             }
-            return self.send(Parcel::One(first.id), Budget::Ordinary);
+            let parcel = self.with_its_incident(first);
+            return self.send(parcel, Budget::Ordinary);
         }
         if first.severity == Severity::Critical && !first.backfill && 0 < reserve {
-            return self.send(Parcel::One(first.id), Budget::Critical);
+            let parcel = self.with_its_incident(first);
+            return self.send(parcel, Budget::Critical);
         }
         match storm_over {
             Some(over) if now < over => Action::WaitUntil(over),
@@ -254,6 +260,19 @@ impl Mailer {
                 self.send(Parcel::Storm(all), Budget::Storm)
             }
         }
+    }
+
+    /// The message, with all that wait and tell of the same incident.
+    fn with_its_incident(&self, first: Pending) -> Parcel {
+        let is_same = |pending: &&Pending| {
+            pending.incident == first.incident && !pending.backfill && !pending.letter
+        };
+        let mut same: Vec<&Pending> = self.pending.iter().filter(is_same).collect();
+        if first.incident == 0 || same.len() < 2 {
+            return Parcel::One(first.id);
+        }
+        same.sort_by_key(|pending| (pending.severity, pending.id));
+        Parcel::Incident(same.iter().map(|pending| pending.id).collect())
     }
 
     fn send(&mut self, parcel: Parcel, budget: Budget) -> Action {
@@ -291,7 +310,7 @@ mod tests {
     }
 
     fn pending(id: i64, severity: Severity) -> Pending {
-        Pending { id, severity, backfill: false, letter: false, created: START }
+        Pending { id, severity, backfill: false, letter: false, incident: 0, created: START }
     }
 
     fn after(seconds: u64) -> Timestamp {
@@ -307,6 +326,33 @@ mod tests {
             action = mailer.handle(now, Input::Accepted);
         }
         (parcels, action)
+    }
+
+    #[test]
+    fn what_waits_about_one_incident_leaves_in_one_mail_the_worst_last() {
+        let of = |id, severity, incident| Pending { incident, ..pending(id, severity) };
+        let due = vec![
+            of(1, Severity::Medium, 7),
+            of(2, Severity::High, 8),
+            of(3, Severity::Critical, 7),
+            of(4, Severity::High, 7),
+            of(5, Severity::Medium, 0),
+            of(6, Severity::Medium, 0),
+        ];
+        let mut mailer = mailer();
+        let mut sent = Vec::new();
+        let mut action = mailer.handle(START, Input::Due(due));
+        while let Action::Send(parcel) = action {
+            sent.push(parcel);
+            action = mailer.handle(START, Input::Accepted);
+        }
+        let expected = vec![
+            Parcel::Incident(vec![1, 4, 3]),
+            Parcel::One(2),
+            Parcel::One(5),
+            Parcel::Storm(vec![6]),
+        ];
+        assert_eq!(expected, sent);
     }
 
     #[test]

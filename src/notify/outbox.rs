@@ -326,11 +326,18 @@ impl Dispatcher {
 }
 
 fn pending(message: &Message, content: &Content) -> Pending {
-    let (severity, backfill, letter) = match content {
-        Content::Alert(alert) => (alert.severity, alert.backfill, false),
-        Content::Letter(_) => (Severity::Info, false, true),
+    let (severity, backfill, letter, incident) = match content {
+        Content::Alert(alert) => (alert.severity, alert.backfill, false, incident_of(alert)),
+        Content::Letter(_) => (Severity::Info, false, true, 0),
     };
-    Pending { id: message.id, severity, backfill, letter, created: message.created }
+    Pending { id: message.id, severity, backfill, letter, incident, created: message.created }
+}
+
+/// A number for the incident that `alert` begins or worsens: its id's first digits.
+fn incident_of(alert: &Alert) -> u64 {
+    let part = alert.part.as_ref().filter(|_| alert.state != AlertState::Resolved);
+    let digits = part.and_then(|part| part.incident.get(..16));
+    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }
 
 /// The mail of a parcel, and its recipients where they are not the usual ones.
@@ -354,9 +361,18 @@ fn render(
             let key = format!("{LETTER}.{}", message.alert_id);
             (mail::render_letter(letter, &key, context, now), letter.to.clone())
         }
+        (Parcel::Incident(_), ..) if !alerts.is_empty() => {
+            let mut worst = alerts[alerts.len() - 1].clone();
+            // What was told before the first of them is what this mail is an update of.
+            if let Some(part) = &mut worst.part {
+                let before = alerts.iter().map(|alert| alert.part.as_ref()?.before);
+                part.before = before.min().flatten();
+            }
+            (mail::render(&worst, context, now), vec![])
+        }
         (Parcel::One(_), _, Some(alert)) => (mail::render(alert, context, now), vec![]),
         (Parcel::Backfill(_), ..) => (mail::render_backfill(&alerts, key, context, now), vec![]),
-        (Parcel::Storm(_) | Parcel::One(_), ..) => {
+        (Parcel::Storm(_) | Parcel::One(_) | Parcel::Incident(_), ..) => {
             (mail::render_storm(&alerts, key, context, now), vec![])
         }
     }

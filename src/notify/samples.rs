@@ -20,6 +20,7 @@ pub(crate) fn context() -> MailContext {
         zone: TimeZone::get("Europe/Paris").expect("a bundled zone"),
         host: "web1.example.org".into(),
         version: "0.1.0".into(),
+        min_severity: Severity::Medium,
         organisation: Some("Example Association".into()),
     }
 }
@@ -160,6 +161,7 @@ fn escalated() -> Alert {
         incident: "5a31c0de00000000000000000000beef".to_owned(),
         step: Step::Worsened,
         severity: Severity::Critical,
+        before: Some(Severity::High),
         alerts: 3,
         opened: Timestamp::from_secs(START.secs() - 3600),
         titles: vec!["2\u{d7} Failed log-ins from one client".to_owned(), first.rule.title.clone()],

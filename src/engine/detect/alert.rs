@@ -163,6 +163,8 @@ pub struct Part {
     pub step: Step,
     /// The worst of its alerts.
     pub severity: Severity,
+    /// The worst of those before this transition; none where there was none.
+    pub before: Option<Severity>,
     /// Alerts up to now.
     pub alerts: u32,
     /// When the first of them fired.

@@ -136,20 +136,22 @@ impl Incidents {
             let repeats = self.repeats(alert, &keys);
             let at = self.open(alert, alert.id.clone());
             self.incidents[at].join(alert, keys);
-            return Some(self.incidents[at].part(Step::Opened, repeats));
+            return Some(self.incidents[at].part(Step::Opened, None, repeats));
         };
         let incident = &mut self.incidents[at];
         let step = if incident.is_worsened_by(alert) { Step::Worsened } else { Step::Joined };
+        let before = Some(incident.severity);
         incident.join(alert, keys);
-        Some(incident.part(step, 0))
+        Some(incident.part(step, before, 0))
     }
 
     fn escalated(&mut self, alert: &Alert) -> Option<Part> {
         let incident = self.of(alert)?;
         let is_news = incident.is_worsened_by(alert) || incident.alerts == 1;
         let step = if is_news { Step::Worsened } else { Step::Joined };
+        let before = Some(incident.severity);
         incident.worsen(alert);
-        Some(incident.part(step, 0))
+        Some(incident.part(step, before, 0))
     }
 
     fn resolved(&mut self, alert: &Alert) -> Option<Part> {
@@ -157,7 +159,7 @@ impl Incidents {
         incident.open.remove(&alert.id);
         incident.last = incident.last.max(alert.at);
         let step = if incident.open.is_empty() { Step::Closed } else { Step::Continued };
-        Some(incident.part(step, 0))
+        Some(incident.part(step, Some(incident.severity), 0))
     }
 
     /// The incident in which `alert` is open.
@@ -250,7 +252,7 @@ impl Incident {
         self.last = self.last.max(alert.at);
     }
 
-    fn part(&self, step: Step, repeats: u32) -> Part {
+    fn part(&self, step: Step, before: Option<Severity>, repeats: u32) -> Part {
         let titles = self.titles.iter().map(|(title, count)| match count {
             1 => title.clone(),
             count => format!("{count}\u{d7} {title}"),
@@ -259,6 +261,7 @@ impl Incident {
             incident: self.id.clone(),
             step,
             severity: self.severity,
+            before,
             alerts: self.alerts,
             opened: self.opened,
             titles: titles.collect(),

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
+use crate::engine::detect::{Part, Step};
 use crate::io::Seeded;
 use crate::notify::samples;
 use crate::notify::smtp_server::{END, Reply, SmtpServer};
@@ -110,6 +111,41 @@ async fn an_alert_is_mailed_once_and_a_restart_sends_nothing_again() {
     let mail = bench.server.seen().mails[0].clone();
     let id = format!("<{:08x}{:024x}.firing@gatewatch.web1.example.org>", 1, 1);
     assert!(mail.contains(&format!("Message-ID: {id}\r\n")), "{mail}");
+}
+
+#[tokio::test]
+async fn an_incident_that_got_worse_before_anybody_was_told_is_one_mail() {
+    let mut bench = Bench::new(&[]);
+    let part = |step, severity, before| Part {
+        incident: format!("{:08x}{:024x}", 1, 1),
+        step,
+        severity,
+        before,
+        alerts: 1,
+        opened: samples::START,
+        titles: Vec::new(),
+        repeats: 0,
+    };
+    let (medium, high) = (Severity::Medium, Severity::High);
+    bench.fire(1, |alert| {
+        alert.severity = medium;
+        alert.part = Some(part(Step::Opened, medium, None));
+    });
+    let worse = |alert: &mut Alert| alert.part = Some(part(Step::Worsened, high, Some(medium)));
+    bench.fire(2, worse);
+    bench.fire(3, |alert| alert.part = Some(part(Step::Joined, high, Some(high))));
+    bench.dispatcher().drain().await.expect("sent");
+    let subjects = bench.subjects();
+    assert!(subjects.len() == 1 && subjects[0].starts_with("[gatewatch] HIGH "), "{subjects:?}");
+    let counts = bench.reader().outbox_counts().expect("counts");
+    assert_eq!((0, 2), (counts.waiting, counts.sent), "what only joined was not put there");
+
+    bench.fire(4, worse);
+    bench.dispatcher().drain().await.expect("sent");
+    let subjects = bench.subjects();
+    assert!(subjects.len() == 2 && subjects[1].starts_with("[gatewatch] UPDATE HIGH "));
+    let answers = format!("In-Reply-To: <{:08x}{:024x}.firing@", 1, 1);
+    assert!(bench.server.seen().mails[1].contains(&answers));
 }
 
 #[tokio::test]
