@@ -12,7 +12,7 @@ use std::process::Command;
 use gatewatch::config::Config;
 use gatewatch::engine::detect::explain::name_of;
 use gatewatch::engine::detect::rule::{self, Limit, Rule};
-use gatewatch::engine::detect::signature;
+use gatewatch::engine::detect::{Reported, signature};
 use gatewatch::serve::reference;
 
 /// Pages for people, from the root of the repository.
@@ -268,6 +268,8 @@ Rules about log-ins are muted by their whole id only.
 | `hours` | only events of these hours count: `days`, `from`, `to`, in the zone of `[calendar]` |
 | `absence` | fires when too few events, or values of `distinct`, have come by `check_at` on its `days` (counted `from` midnight): less than `min`, or than `roster_share` of the people of `[roster]`; not on holidays, nor on a day that was not watched from its beginning |
 | `silence` | no `where`: fires when a source pauses for `min`, and `times` as long as its longest pause |
+| `reported` | no `where`, `group_by = []`: the daemon reports it. `tamper`: a file is not what it was; `unreadable`, `delivery`: a source or a receiver is out of order for the `window`, longer than a run from cron lasts; `clock`: `threshold` lines in a row are off by more than the `window` |
+| `flood` | no `where`: fires when a site gets `threshold` requests within the window and `times` what it expects, once it is known for `learn`, and more of them fail or they take longer |
 | `covered_by` | rules whose alert about the same client, user or site says it already |
 | `severity` | `info` and `low` are lines in the weekly report, `medium` and above are mails |
 | `severity_field` | a field of the event that fires, which says it instead |
@@ -321,6 +323,21 @@ fn rules_page() -> String {
             let share = absence.roster_share * 100.0;
             let times: Vec<String> = absence.check_at.iter().map(ToString::to_string).collect();
             fires = format!("less than {share:.0} % of the roster by {}", times.join(", "));
+        }
+        if let Some(flood) = rule.flood {
+            fires.push_str(&format!(" and {} times what is usual; errors or slow", flood.times));
+        }
+        let mut groups = groups;
+        if let Some(reported) = rule.reported {
+            let window = rule.window();
+            fires = match reported {
+                Reported::Tamper => "once".to_owned(),
+                Reported::Unreadable | Reported::Delivery => format!("after {window}"),
+                Reported::Clock => {
+                    format!("{} lines off by more than {window}", rule.events_max())
+                }
+            };
+            groups = reported.about().iter().map(|name| format!("`{name}`")).collect();
         }
         if let Some(share) = &rule.share {
             let _ = write!(fires, "; a share of {:.0} %", share.min * 100.0);

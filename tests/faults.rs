@@ -311,6 +311,8 @@ fn until_caught_up(place: &Place) {
 /// The mails by their Message-ID.
 fn mails(mail: &MailServer) -> HashMap<String, String> {
     let mails = mail.mails();
+    let is_whole = |raw: &str| raw.trim_end().ends_with("--");
+    assert!(mails.iter().all(|mail| is_whole(&mail.raw)), "a mail is cut");
     mails.iter().map(|mail| (mail.message_id.clone(), mail.subject.clone())).collect()
 }
 

@@ -7,6 +7,11 @@
 mod http;
 mod support;
 
+#[path = "follow/findings.rs"]
+mod findings;
+#[path = "support/smtp.rs"]
+mod smtp;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let mut out = Output::new();
     for (index, event) in batch.events().enumerate() {
         let facts = facts(&event, &columns_of(&event, &reading.definition, &times));
-        let of_events = rules.iter().filter(|rule| rule.silence.is_none());
+        let of_events = rules.iter().filter(|rule| rule.looks_at_events());
         let verdicts: Vec<(&Rule, Verdict)> =
             of_events.map(|rule| (rule, explain(&rule.condition, &event))).collect();
         match args.output {

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::decode::Decoder;
 use super::digest::Digest;
+use super::troubles::Stuck;
 use super::{DaemonError, Shared};
 use crate::io::{Chance, Seeded};
 use crate::notify::{AlertLog, AlertLogLimits, Dispatcher, Fate, MailContext, Observer, Transport};
@@ -31,8 +32,11 @@ const SINK_GRACE: Period = Period::from_secs(5);
 /// Time that a run from cron gives to receivers that are slow.
 const ONCE_GRACE: Period = Period::from_secs(60);
 
-/// Delivery attempts in a row after which readiness says so.
-const MAIL_PATIENCE: Period = Period::from_secs(300);
+/// What is said of a receiver that has neither taken nor refused anything.
+const NO_ANSWER: &str = "it does not answer";
+
+/// How long a receiver may take nothing, while something waits, before readiness says so.
+const PATIENCE: Period = Period::from_secs(300);
 
 /// The running edge.
 pub(super) struct Edge {
@@ -62,6 +66,7 @@ struct Parts {
     bell: Arc<Bell>,
     stop: watch::Receiver<bool>,
     once: bool,
+    started: Timestamp,
 }
 
 impl Edge {
@@ -174,6 +179,7 @@ impl Parts {
         };
         let digest = Digest::new(Arc::clone(&shared), open_reader()?);
         Ok(Self {
+            started: shared.clock.now(),
             shared,
             sinks,
             statuses,
@@ -290,21 +296,38 @@ impl Parts {
                 last_success: known(report.last_success),
             });
             let check = format!("sink {}", report.name);
+            // A receiver that is behind and takes what it is sent is none that takes nothing.
+            let since = now.minus(report.waiting).max(report.last_success).max(self.started);
+            let is_waiting = 0 < report.waiting_events;
             match &report.failure {
                 Some(failure) => self.shared.readiness.fail(&check, &failure.words),
+                None if is_waiting && since.plus(PATIENCE) < now => {
+                    self.shared.readiness.fail(&check, NO_ANSWER);
+                }
                 None => self.shared.readiness.pass(&check),
             }
+            let is_known = report.last_success != Timestamp(0);
+            let why = report.failure.map_or_else(|| NO_ANSWER.to_owned(), |it| it.words);
+            let stuck = is_waiting.then_some(Stuck { since, why });
+            self.shared.deliveries.note(&check, stuck, is_known);
         }
         let Some(counts) = self.reader().and_then(|reader| reader.outbox_counts().ok()) else {
             return;
         };
         self.shared.metrics.set_outbox(counts.waiting, counts.oldest_waiting);
-        let late = counts.oldest_waiting.is_some_and(|oldest| oldest.plus(MAIL_PATIENCE) < now);
-        match counts.failed_last {
+        let late = counts.oldest_waiting.is_some_and(|oldest| oldest.plus(PATIENCE) < now);
+        match &counts.failed_last {
             Some(reason) if late => {
                 self.shared.readiness.fail("mail", &format!("mails wait: {reason}"));
             }
             _ => self.shared.readiness.pass("mail"),
+        }
+        let stuck = counts.failed_last.zip(counts.oldest_waiting).map(|(why, oldest)| {
+            let since = oldest.max(counts.last_sent.unwrap_or_default()).max(self.started);
+            Stuck { since, why }
+        });
+        if self.shared.config.mail.is_enabled() {
+            self.shared.deliveries.note("mail", stuck, true);
         }
     }
 

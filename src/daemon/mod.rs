@@ -22,7 +22,9 @@ mod rebuild;
 mod source_format;
 mod sources;
 mod stdin;
+mod troubles;
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +53,7 @@ use intake::Intakes;
 use journal::Journal;
 use pipeline::{COMMIT_EVERY, Pipeline};
 use stdin::Stdin;
+use troubles::{Deliveries, Troubles};
 
 /// The pipeline is called stalled when it says nothing for this long.
 const STALLED_AFTER: Period = Period::from_secs(30);
@@ -133,6 +136,7 @@ pub(crate) struct Shared {
     pub(crate) otel: OtelVariables,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) deliveries: Deliveries,
     pub(crate) agent: Agent,
     pub(crate) host: String,
     pub(crate) seed: u64,
@@ -205,6 +209,7 @@ impl Daemon {
             watched_since: Timestamp(since.parse().unwrap_or(now.0)),
             metrics: Arc::new(metrics),
             readiness: Arc::new(Readiness::new(STALLED_AFTER)),
+            deliveries: Deliveries::default(),
             clock,
             otel,
             lists: (!config.feeds.is_empty()).then(Arc::default),
@@ -246,7 +251,9 @@ impl Daemon {
         }
         prime_metrics(&shared, &open);
         let edge = Edge::start(Arc::clone(&shared), listener, durable, options.once)?;
-        let mut run = Run { shared, pipeline, edge, stop, options, summary: Summary::default() };
+        let (summary, troubles) = (Summary::default(), Troubles::default());
+        let rotated = HashSet::new();
+        let mut run = Run { shared, pipeline, edge, stop, options, summary, troubles, rotated };
         let result = run.pipe();
         let undelivered = run.edge.finish();
         result?;
@@ -394,6 +401,9 @@ struct Run {
     stop: Stop,
     options: Options,
     summary: Summary,
+    troubles: Troubles,
+    /// Followed sources of which a file was rotated, and none has come in its place as yet.
+    rotated: HashSet<usize>,
 }
 
 /// What the pipeline's thread does now and then.

@@ -22,7 +22,7 @@ use super::stdin::{self, Stdin};
 use super::{Options, Shared};
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::incident::Incidents;
-use crate::engine::detect::{Alert, Detectors, LATENESS, Limits};
+use crate::engine::detect::{Alert, Detectors, Finding, LATENESS, Limits, Reported};
 use crate::engine::format::{
     Miss, SAMPLE_LINES, detect_after, directives_of, state_of, with_state,
 };
@@ -232,6 +232,16 @@ impl Pipeline {
     /// The follower, for its status and the directories to watch.
     pub(super) fn follower(&self) -> &Follower {
         &self.follower
+    }
+
+    /// Tells the rules of something that no line says; the next turn stores what they make of it.
+    pub(super) fn report(&mut self, finding: &Finding<'_>) {
+        self.detectors.report(finding, self.clock.now(), &mut self.alerts);
+    }
+
+    /// Tells the rules that it is over.
+    pub(super) fn report_end(&mut self, what: Reported, about: &[&str]) {
+        self.detectors.report_end(what, about, self.clock.now(), &mut self.alerts);
     }
 
     /// The store, for trimming.

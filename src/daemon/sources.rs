@@ -1,17 +1,20 @@
 //! What is told about sources, in metrics and in the answer to "ready?": once a look.
 
+use crate::engine::detect::{Finding, Reported};
 use crate::engine::format::base_of;
 use crate::serve::{ListenerState, SourceState};
 use crate::source::listen::Refusal;
-use crate::source::{Level, Wakeups};
+use crate::source::{Level, Notice, Wakeups};
 
 use super::Run;
 use super::intake::Intakes;
+use super::troubles::Look;
 
 impl Run {
     /// Looks at the files anew, and says how each source is.
     pub(super) fn look(&mut self, wakeups: &mut Wakeups) {
         for notice in self.pipeline.rescan() {
+            self.tell_tampering(&notice);
             match notice.level() {
                 Level::Debug => tracing::debug!("{notice}"),
                 Level::Info => tracing::info!("{notice}"),
@@ -21,7 +24,8 @@ impl Run {
         wakeups.watch(&self.pipeline.follower().directories());
         let formats: Vec<(String, String)> =
             self.pipeline.formats().map(|(name, format)| (name.into(), format.into())).collect();
-        for status in self.pipeline.follower().status() {
+        let mut looks = Vec::new();
+        for (index, status) in self.pipeline.follower().status().iter().enumerate() {
             let format = formats.iter().find(|(name, _)| *name == status.name);
             let format = format.map_or("", |(_, format)| short_format(format));
             self.shared.metrics.set_source(&SourceState {
@@ -35,14 +39,14 @@ impl Run {
                 missing: status.missing,
                 unreadable: status.unreadable.len() as u64,
             });
-            let check = format!("source {}", status.name);
-            match status.unreadable.first() {
-                Some(file) => self.shared.readiness.fail(&check, &file.to_string()),
-                None if status.missing => {
-                    self.shared.readiness.fail(&check, "no file matches its path");
-                }
-                None => self.shared.readiness.pass(&check),
+            if !status.missing {
+                self.rotated.remove(&index);
             }
+            let missing = status.missing.then(|| "no file matches its path".to_owned());
+            let unreadable = status.unreadable.first().map(ToString::to_string);
+            let is_between = unreadable.is_none() && self.rotated.contains(&index);
+            let (source, problem) = (status.name.clone(), unreadable.or(missing));
+            looks.push(Look { source, problem, is_between });
         }
         for (journal, ended) in self.pipeline.journals() {
             let format = formats.iter().find(|(name, _)| *name == journal.name);
@@ -55,16 +59,10 @@ impl Run {
                 unreadable: u64::from(problem.is_some()),
                 ..Default::default()
             });
-            let check = format!("source {}", journal.name);
-            match problem {
-                Some(problem) => {
-                    let problem = format!("cannot read the journal: {problem}");
-                    self.shared.readiness.fail(&check, &problem);
-                }
-                None => self.shared.readiness.pass(&check),
-            }
+            let problem = problem.map(|problem| format!("cannot read the journal: {problem}"));
+            looks.push(Look { source: journal.name.clone(), problem, is_between: false });
         }
-        self.look_at_listeners(&formats);
+        self.look_at_listeners(&formats, &mut looks);
         if let Some((name, ended)) = self.pipeline.stdin() {
             let format = formats.last().map_or("", |(_, format)| short_format(format));
             let files = u64::from(!ended);
@@ -72,9 +70,55 @@ impl Run {
                 SourceState { source: name, formats: &[format], files, ..Default::default() };
             self.shared.metrics.set_source(&state);
         }
+        looks.iter().for_each(|look| self.note(look));
+        self.tell_deliveries();
     }
 
-    fn look_at_listeners(&self, formats: &[(String, String)]) {
+    /// A file that is not what it was is told, unless a rotation explains it.
+    fn tell_tampering(&mut self, notice: &Notice) {
+        let sources = self.pipeline.follower().status();
+        let Some(source) = sources.get(notice.source).map(|status| status.name.clone()) else {
+            return;
+        };
+        if notice.is_rotation() {
+            self.rotated.insert(notice.source);
+        }
+        if let Some(detail) = notice.tampering() {
+            let about = [&*source, &*notice.path.to_string_lossy()];
+            let since = self.shared.clock.now();
+            let what = Reported::Tamper;
+            self.pipeline.report(&Finding { what, about: &about, detail: &detail, since });
+        }
+    }
+
+    /// Says how a source is, on `/readyz` and to the rules.
+    fn note(&mut self, look: &Look) {
+        let now = self.shared.clock.now();
+        let (what, about) = (Reported::Unreadable, &[&*look.source]);
+        match (self.troubles.note(look, &self.shared.readiness, now), &look.problem) {
+            (Some(since), Some(detail)) => {
+                self.pipeline.report(&Finding { what, about, detail, since });
+            }
+            _ => self.pipeline.report_end(what, about),
+        }
+    }
+
+    /// Tells the rules what the edge left about its receivers.
+    fn tell_deliveries(&mut self) {
+        let what = Reported::Delivery;
+        for (channel, stuck) in self.shared.deliveries.all() {
+            let about = &[&*channel];
+            match stuck {
+                Some(stuck) => {
+                    let (detail, since) = (&*stuck.why, stuck.since);
+                    self.pipeline.report(&Finding { what, about, detail, since });
+                }
+                None => self.pipeline.report_end(what, about),
+            }
+        }
+    }
+
+    fn look_at_listeners(&self, formats: &[(String, String)], looks: &mut Vec<Look>) {
         for inlet in self.pipeline.intakes().map(Intakes::inlets).unwrap_or_default() {
             let format = formats.iter().find(|(name, _)| *name == inlet.name);
             let format = format.map_or("", |(_, format)| short_format(format));
@@ -97,12 +141,9 @@ impl Run {
                 unfinished: status.unfinished(),
                 dropped: status.dropped(),
             });
-            let check = format!("source {}", inlet.name);
-            match status.problem() {
-                Some(problem) => self.shared.readiness.fail(&check, &problem),
-                None if status.is_listening() => self.shared.readiness.pass(&check),
-                None => self.shared.readiness.fail(&check, "does not listen yet"),
-            }
+            let quiet = (!status.is_listening()).then(|| "does not listen yet".to_owned());
+            let (source, problem) = (inlet.name.clone(), status.problem().or(quiet));
+            looks.push(Look { source, problem, is_between: false });
         }
     }
 }

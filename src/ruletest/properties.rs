@@ -87,7 +87,7 @@ fn counting(mut rules: Vec<Rule>) -> Vec<Rule> {
     rules.retain(|rule| {
         rule.then.is_none()
             && rule.first_seen.is_none()
-            && rule.silence.is_none()
+            && rule.looks_at_events()
             && !rule.is_for_the_busy
     });
     rules.iter_mut().for_each(|rule| rule.covered_by.clear());

@@ -56,12 +56,28 @@ impl Follower {
                     None if self.tails.iter().any(known) => Began::Rotated,
                     None => Began::Discovered,
                 };
+                if began == Began::Rotated && self.is_rewritten(stranger) {
+                    self.tell(stranger.source, &stranger.path, NoticeKind::Rewritten);
+                }
                 self.begin(stranger, began, now);
             }
         }
         for source in &mut self.sources {
             source.is_new = false;
         }
+    }
+
+    /// True when a file that holds no known generation begins like one of its base: somebody wrote
+    /// the log anew, as `sed -i` does. Short heads tell nothing, as many logs begin alike.
+    fn is_rewritten(&self, s: &Sighting) -> bool {
+        let head = (self.open)(&s.path).and_then(|file| digest_at(&file, 0, HEAD_BYTES as u32));
+        let Ok(Some(head)) = head else { return false };
+        self.tails.iter().any(|tail| {
+            let generation = &tail.generation;
+            generation.base == s.base
+                && generation.head_len as usize == HEAD_BYTES
+                && generation.head_hash == head
+        })
     }
 
     fn admit_rotated(&mut self, s: &Sighting, is_recent: bool, look: &mut Look, now: Timestamp) {

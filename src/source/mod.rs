@@ -52,6 +52,8 @@ mod archive_cases;
 mod cases;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tamper_cases;
 
 pub use block::Block;
 pub use config::{Limits, SourceConfig, SourceError, Start};

@@ -55,6 +55,8 @@ pub enum NoticeKind {
     },
     /// A file was written and rotated away between two looks, and is read under its rotated name.
     Missed,
+    /// Another file stands under the name, which begins as the one before and goes on otherwise.
+    Rewritten,
     /// A run of NUL bytes at the start of a file was passed over.
     NulBytes {
         /// How many.
@@ -83,6 +85,7 @@ impl Notice {
     pub fn level(&self) -> Level {
         match &self.kind {
             NoticeKind::Lost { .. }
+            | NoticeKind::Rewritten
             | NoticeKind::Damaged { .. }
             | NoticeKind::NulBytes { .. }
             | NoticeKind::TooManyFiles { .. }
@@ -93,6 +96,31 @@ impl Notice {
                 Level::Info
             }
             NoticeKind::Compressed => Level::Debug,
+        }
+    }
+
+    /// A file went to another name, and its successor may take its time.
+    pub fn is_rotation(&self) -> bool {
+        matches!(self.kind, NoticeKind::Rotated { to: Some(_) } | NoticeKind::Missed)
+    }
+
+    /// How a file is not what it was, where no rotation explains it.
+    pub fn tampering(&self) -> Option<String> {
+        match &self.kind {
+            NoticeKind::Lost { reason: Some(reason), known_bytes }
+                if matches!(reason, Began::Truncated | Began::Replaced) =>
+            {
+                Some(format!(
+                    "it was {} and no rotated copy lies beside it; {known_bytes} bytes or more were \
+                     not read",
+                    said(*reason),
+                ))
+            }
+            NoticeKind::Rewritten => Some("it begins as before and goes on otherwise".to_owned()),
+            NoticeKind::Recovered { copy, .. } if *copy == self.path => {
+                Some("it begins as before and is shorter than what was read of it".to_owned())
+            }
+            _ => None,
         }
     }
 }
@@ -130,6 +158,10 @@ impl fmt::Display for Notice {
             NoticeKind::Missed => {
                 write!(f, "{path} was rotated away before it was seen; reading it now")
             }
+            NoticeKind::Rewritten => write!(
+                f,
+                "{path} was written anew: it begins as before and goes on otherwise; it is read again",
+            ),
             NoticeKind::NulBytes { count } => write!(
                 f,
                 "{path} begins with {count} NUL bytes, passed over; its writer should open it for \

@@ -65,6 +65,8 @@ pub struct OutboxCounts {
     pub failed_last: Option<String>,
     /// When the oldest waiting message was put here.
     pub oldest_waiting: Option<Timestamp>,
+    /// When a message was sent last.
+    pub last_sent: Option<Timestamp>,
 }
 
 /// Adds messages and returns how many were new.
@@ -196,7 +198,8 @@ impl StoreReader {
         let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'),
                        count(*) FILTER (WHERE state = 'sent'),
                        count(*) FILTER (WHERE state = 'expired'),
-                       min(created) FILTER (WHERE state = 'waiting')
+                       min(created) FILTER (WHERE state = 'waiting'),
+                       max(ended) FILTER (WHERE state = 'sent')
                    FROM outbox";
         let last_error = "SELECT last_error FROM outbox
                           WHERE state = 'waiting' AND last_error IS NOT NULL
@@ -211,6 +214,7 @@ impl StoreReader {
                     expired: unsigned(row, 2)?,
                     failed_last,
                     oldest_waiting: row.get(3)?,
+                    last_sent: row.get(4)?,
                 })
             })
         })
@@ -322,6 +326,7 @@ mod tests {
             expired: 1,
             failed_last: None,
             oldest_waiting: Some(NOW),
+            last_sent: Some(NOW),
         };
         assert_eq!(expected, bench.reader.outbox_counts().expect("count"));
         assert_eq!(1, bench.reader.sent_since("mail", NOW).expect("count"));

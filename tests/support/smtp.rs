@@ -14,6 +14,8 @@ pub(crate) struct Mail {
     pub(crate) message_id: String,
     pub(crate) subject: String,
     pub(crate) at: Timestamp,
+    /// All of it, as it came over the wire.
+    pub(crate) raw: String,
 }
 
 /// The server; its thread lives as long as the test's process.
@@ -26,7 +28,11 @@ pub(crate) struct MailServer {
 impl MailServer {
     /// Begins to listen.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a port on loopback"))
+    }
+
+    /// Serves the connections of `listener`.
+    pub(crate) fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("bound");
         let server = Self { address, mails: Arc::default() };
         let worker = server.clone();
@@ -78,7 +84,8 @@ impl MailServer {
 }
 
 fn read_mail(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Mail> {
-    let mut mail = Mail { message_id: String::new(), subject: String::new(), at: now() };
+    let (message_id, subject, raw) = (String::new(), String::new(), String::new());
+    let mut mail = Mail { message_id, subject, at: now(), raw };
     let mut line = String::new();
     loop {
         line.clear();
@@ -89,6 +96,7 @@ fn read_mail(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Mail> {
             mail.at = now();
             return Ok(mail);
         }
+        mail.raw.push_str(&line);
         for (name, value) in
             [("Message-ID: ", &mut mail.message_id), ("Subject: ", &mut mail.subject)]
         {

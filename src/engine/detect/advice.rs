@@ -9,6 +9,18 @@ pub const ADVICE: &[(&str, &str)] = &[
     ("check_server", "Look at the error log of the site and at what was deployed last."),
     ("check_data", "Look at what was fetched; if it is not for everybody, close it and say so."),
     ("check_source", "Look whether the server runs, writes its log there, and the disk has room."),
+    (
+        "check_tamper",
+        "Ask who may write there; compare with the copies at your receivers and in backups.",
+    ),
+    (
+        "check_clock",
+        "Look whether the machine's clock is set (chronyc, timedatectl) and the zone is right.",
+    ),
+    (
+        "check_receiver",
+        "Look whether the receiver runs; `gatewatch siem verify` and `notify test` say what fails.",
+    ),
     ("check_format", "Run `gatewatch detect` on the log: its format may have changed."),
 ];
 

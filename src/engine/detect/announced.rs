@@ -40,7 +40,7 @@ impl Announced {
     fn is(rule: &Rule) -> bool {
         let looks_elsewhere = rule.share.is_some()
             || rule.then.is_some()
-            || rule.silence.is_some()
+            || !rule.looks_at_events()
             || rule.is_for_the_busy
             // It must see first whether those that cover it have fired.
             || !rule.covered_by.is_empty();

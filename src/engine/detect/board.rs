@@ -69,7 +69,7 @@ impl Board {
                     is_of_clients,
                 })
             };
-            let of_events = |(_, rule): &(usize, &Rule)| rule.silence.is_none();
+            let of_events = |(_, rule): &(usize, &Rule)| rule.looks_at_events();
             rules.iter().enumerate().filter(of_events).filter_map(candidate).collect()
         };
         Self { rows: (0..8 * STATUS_ROWS).map(row).collect() }

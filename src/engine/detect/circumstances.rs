@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Alert;
 use super::allow::Allow;
 use super::calendar::Calendar;
 use super::maintenance::Maintenance;
@@ -21,6 +22,9 @@ pub struct Circumstances {
     /// Who should log in.
     pub roster: Option<Arc<Roster>>,
 }
+
+/// What decides whether an alert is muted, and where alerts go.
+pub(super) type Told<'a> = (&'a Circumstances, &'a mut Vec<Alert>);
 
 impl Circumstances {
     /// The name of the maintenance that mutes `rule` at `time`.

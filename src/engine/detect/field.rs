@@ -44,8 +44,8 @@ pub enum Subject {
     InRoster,
     /// `gatewatch.malformed`.
     Malformed,
-    /// `gatewatch.crawler.standing`: `verified` or `claimed`, where the agent names a crawler whose
-    /// networks are known.
+    /// `gatewatch.crawler.standing`: `verified`, `claimed` or `unverified`, where the agent names a
+    /// crawler whose networks are known.
     CrawlerStanding,
     /// `gatewatch.detections`: the classes of attack that the signatures find; a line may have
     /// several.

@@ -148,6 +148,15 @@ impl Firing {
         Self { alert, held, counted_until: Timestamp(0), values: BTreeSet::new() }
     }
 
+    /// The alert as it goes on; what its sentence calls `{detail}` is said by `detail`.
+    pub(super) fn with_detail(mut alert: Alert, rule: &Rule, detail: &str) -> Self {
+        let parts: Vec<String> =
+            rule.explain.split("{detail}").map(|part| explain(part, &alert, |_| None)).collect();
+        alert.summary = parts.join(detail);
+        let held = alert.at;
+        Self { alert, held, counted_until: Timestamp(0), values: BTreeSet::new() }
+    }
+
     /// An alert that an earlier run left going on.
     pub(super) fn restored(alert: Alert) -> Self {
         let (held, counted_until) = (alert.last_event, alert.last_event);
@@ -157,6 +166,11 @@ impl Firing {
     /// The condition holds at `now`, still or again.
     pub(super) fn hold(&mut self, now: Timestamp) {
         self.held = self.held.max(now);
+    }
+
+    /// When the condition held last.
+    pub(super) fn held(&self) -> Timestamp {
+        self.held
     }
 
     /// One more event.

@@ -100,7 +100,6 @@ impl Keys {
     }
 
     /// Bytes that all keys remember.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

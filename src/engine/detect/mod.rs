@@ -36,6 +36,7 @@ pub mod signature;
 mod silence;
 mod sketch;
 mod steps;
+mod watch;
 pub mod window;
 
 use std::collections::BTreeSet;
@@ -54,6 +55,7 @@ use self::keys::Keys;
 use self::known::Known;
 use self::rule::Rule;
 use self::silence::Silences;
+use self::watch::Watches;
 use self::window::Seen;
 use super::address::client_net;
 use super::batch::{ClientSource, Event, EventBatch, Origin};
@@ -66,6 +68,7 @@ pub use calendar::{Calendar, Hours};
 pub use circumstances::Circumstances;
 pub use clocks::LATENESS;
 pub use maintenance::Maintenance;
+pub use watch::{Finding, Flood, Reported};
 
 /// How much detection may remember.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +119,7 @@ pub struct Detectors {
     known: Known,
     silences: Silences,
     absences: Absences,
+    watches: Watches,
     announced: Announced,
 }
 
@@ -127,6 +131,7 @@ impl Detectors {
         let announced = Announced::new(&rules);
         let silences = Silences::new(&rules);
         let absences = Absences::new(&rules);
+        let watches = Watches::new(&rules, hasher.clone());
         let covers = rules.iter().map(|rule| covers(&rules, rule)).collect();
         Self {
             announced,
@@ -148,6 +153,7 @@ impl Detectors {
             known: Known::new(hasher),
             silences,
             absences,
+            watches,
         }
     }
 
@@ -164,6 +170,11 @@ impl Detectors {
     /// Keys remembered now, and keys let go so far because there were too many.
     pub fn keys(&self) -> (u64, u64) {
         (self.keys.len() as u64, self.keys.evicted())
+    }
+
+    /// Bytes that all keys remember, about.
+    pub fn keys_bytes(&self) -> u64 {
+        self.keys.bytes() as u64
     }
 
     /// Sightings of keys that were counted roughly only, because there were too many.
@@ -213,7 +224,10 @@ impl Detectors {
                 continue;
             }
             self.now = self.now.max(time);
-            self.silences.see(&self.rules, place, &batch.origin.source, (time, read_at), alerts);
+            let told = (&self.circumstances, &mut *alerts);
+            self.silences.see(&self.rules, place, &batch.origin.source, (time, read_at), told);
+            let told = (&self.circumstances, &mut *alerts);
+            self.watches.see(&self.rules, place, &event, (time, read_at), told);
             if self.clocks.advance(place, time)
                 && self.ending.first().is_some_and(|(end, _)| *end <= time)
             {
@@ -231,9 +245,10 @@ impl Detectors {
     /// Lets time pass without events: resolves what has been quiet for long enough.
     pub fn tick(&mut self, now: Timestamp, alerts: &mut Vec<Alert>) {
         self.now = self.now.max(now);
-        self.silences.check(&self.rules, self.now, alerts);
+        self.silences.check(&self.rules, self.now, (&self.circumstances, &mut *alerts));
         let times = (self.now, self.now);
         self.absences.check(&self.rules, &self.circumstances, times, alerts);
+        self.watches.tick(&self.rules, now, alerts);
         self.resolve(self.now, alerts);
     }
 

@@ -55,6 +55,10 @@ impl Detectors {
                 self.silences.restore(place, alert);
                 continue;
             }
+            if self.rules[rule].is_watched() {
+                self.watches.restore(rule, alert);
+                continue;
+            }
             keys::start_key(&mut self.scratch, rule);
             for ((_, subject), (_, value)) in self.rules[rule].group_by.iter().zip(&alert.group) {
                 subject.append_key_text(value, &mut self.scratch);
@@ -74,6 +78,7 @@ impl Detectors {
     /// looks alive because its lines were read again.
     fn forget_all_but(&mut self, open: &[Alert]) {
         self.silences.forget_all_but(open);
+        self.watches.forget_all_but(open);
         self.absences.forget_all_but(open);
         let numbers: Vec<u32> = self.ending.iter().map(|(_, number)| *number).collect();
         for number in numbers {

@@ -8,6 +8,7 @@ use super::calendar::Hours;
 use super::field::Subject;
 use super::predicate::{Gate, Predicate};
 use super::steps::Steps;
+use super::watch::{Flood, Reported};
 use crate::engine::batch::Field;
 use crate::units::Period;
 
@@ -58,6 +59,10 @@ pub struct Rule {
     pub absence: Option<Absence>,
     /// How long a source must say nothing; such a rule looks at no event.
     pub silence: Option<Silence>,
+    /// What it waits to be told; such a rule looks at no event.
+    pub reported: Option<Reported>,
+    /// How much more than usual a site must be asked; such a rule has a watch of its own.
+    pub flood: Option<Flood>,
     /// Rules whose alert about the event's client, user or site says it already.
     pub covered_by: Vec<String>,
     /// Only clients that ask much can reach the limits: see [`super::busy`].
@@ -170,6 +175,8 @@ impl Rule {
             hours: None,
             absence: None,
             silence: None,
+            reported: None,
+            flood: None,
             covered_by: Vec::new(),
             is_for_the_busy: false,
             severity,
@@ -191,8 +198,18 @@ impl Rule {
             && self.then.is_none()
             && self.steps.is_none()
             && self.first_seen.is_none()
-            && self.silence.is_none()
             && self.absence.is_none()
+            && self.looks_at_events()
+    }
+
+    /// It has a condition that events are asked about.
+    pub fn looks_at_events(&self) -> bool {
+        self.silence.is_none() && !self.is_watched()
+    }
+
+    /// Its alerts are those of [`super::watch`].
+    pub(super) fn is_watched(&self) -> bool {
+        self.reported.is_some() || self.flood.is_some()
     }
 
     /// Each alert is about one client or one user, so whatever they do belongs to it.

@@ -5,6 +5,7 @@
 //! several times that pause, so a quiet night is no alert from the second night on. Only sources
 //! that are read as they are written count: an old log that ends is not silent.
 
+use super::circumstances::Told;
 use super::firing::Firing;
 use super::rule::{Rule, Silence};
 use super::{Alert, AlertState};
@@ -55,7 +56,7 @@ impl Silences {
         place: usize,
         source: &str,
         (time, read_at): (Timestamp, Timestamp),
-        alerts: &mut Vec<Alert>,
+        (circumstances, alerts): Told<'_>,
     ) {
         let Some((number, _)) = self.rule else { return };
         if self.rhythms.len() <= place {
@@ -63,7 +64,7 @@ impl Silences {
             source.clone_into(&mut self.rhythms[place].source);
         }
         if self.next_check <= time {
-            self.check(rules, time, alerts);
+            self.check(rules, time, (circumstances, alerts));
         }
         let rhythm = &mut self.rhythms[place];
         if let Some(firing) = rhythm.firing.take() {
@@ -74,13 +75,19 @@ impl Silences {
     }
 
     /// Raises alerts about those who have been silent for too long.
-    pub(super) fn check(&mut self, rules: &[Rule], now: Timestamp, alerts: &mut Vec<Alert>) {
+    pub(super) fn check(
+        &mut self,
+        rules: &[Rule],
+        now: Timestamp,
+        (circumstances, alerts): Told<'_>,
+    ) {
         let Some((number, silence)) = self.rule else { return };
         self.next_check = now.plus(CHECK_EVERY);
         let rule = &rules[number];
         for rhythm in &mut self.rhythms {
             if rhythm.firing.is_none() && rhythm.is_silent(rule, silence, now) {
-                let firing = Firing::silent(rule, &rhythm.source, rhythm.last, now);
+                let mut firing = Firing::silent(rule, &rhythm.source, rhythm.last, now);
+                firing.alert.muted_by = circumstances.muted_by(rule, now);
                 alerts.push(firing.alert.clone());
                 rhythm.firing = Some(Box::new(firing));
             }

@@ -26,6 +26,12 @@ fn line(second: u64, client: &str, user: &str, request: &str, status: u16) -> St
     )
 }
 
+/// A time as access logs write it, in November 2026.
+fn clf(time: Timestamp) -> String {
+    let text = time.rfc3339();
+    format!("{}/Nov/2026:{} +0000", &text[8..10], &text[11..19])
+}
+
 /// Runs the pack over `lines`, `batch_lines` at a time, and gives back every transition.
 fn run(lines: &[String], batch_lines: usize) -> Vec<Alert> {
     let formats = FormatSet::from_definition("combined").expect("a known format");
@@ -136,7 +142,8 @@ fn probing_many_missing_paths_fires_and_missing_images_do_not() {
     };
     check(&(0..15).map(crawl("66.249.66.1")).collect::<Vec<_>>(), &[]);
     let found = run(&(0..15).map(crawl("198.51.100.9")).collect::<Vec<_>>(), usize::MAX);
-    assert_eq!(2, found.len());
+    let told = |id: &str| found.iter().filter(|alert| alert.rule.id == id).count();
+    assert_eq!((2, 2), (told("http.scan.paths"), told("http.bot.fake")));
     let image = |n: u64| line(n, "198.51.100.9", "-", &format!("GET /x{n}.png HTTP/1.1"), 404);
     check(&(0..60).map(image).collect::<Vec<_>>(), &[]);
 }
@@ -381,6 +388,24 @@ fn a_gigabyte_within_an_hour_is_told_once() {
 }
 
 #[test]
+fn whoever_borrows_the_name_of_a_crawler_is_told_where_the_list_decides() {
+    let ask = |client: &str, count: u64| -> Vec<String> {
+        let one = |n: u64| line(n * 60, client, "-", &format!("GET /page{} HTTP/1.1", n % 3), 200);
+        let agent = "\"Mozilla/5.0 (compatible; bingbot/2.0)\"\n";
+        (0..count).map(|n| one(n).replace("\"-\"\n", agent)).collect()
+    };
+    check(
+        &ask("198.51.100.9", 5),
+        &["http.bot.fake firing 5 198.51.100.9", "http.bot.fake resolved 5 198.51.100.9"],
+    );
+    check(&ask("198.51.100.9", 4), &[]);
+    // Its own network, one that its owner lets to others, and a proxy in front of the site.
+    for client in ["157.55.39.7", "20.200.1.2", "10.0.0.1"] {
+        check(&ask(client, 50), &[]);
+    }
+}
+
+#[test]
 fn a_source_that_is_being_written_and_stops_is_told_until_it_goes_on() {
     let formats = FormatSet::from_definition("combined").expect("a known format");
     let start = Timestamp::from_secs(START);
@@ -412,6 +437,48 @@ fn a_source_that_is_being_written_and_stops_is_told_until_it_goes_on() {
         [("ops.silence", AlertState::Firing), ("ops.silence", AlertState::Resolved)],
         *states
     );
+}
+
+/// What is said of a source that falls silent on a Thursday at 18:30.
+fn silent_evening(circumstances: Circumstances) -> Vec<Alert> {
+    let monday = Timestamp::from_secs(1_794_787_200);
+    let formats = FormatSet::from_definition("combined").expect("a known format");
+    let times = TimeReader::new(TimeZone::UTC, monday);
+    let mut parser = Parser::new(formats, times, Arc::new(Enricher::default()));
+    let mut detectors =
+        Detectors::new(rule::builtin(), Limits::new(5)).in_circumstances(circumstances);
+    let (mut alerts, mut batch) = (Vec::new(), EventBatch::default());
+    // A monitor asks every three minutes, and members on Thursday evening every one.
+    let is_asked = |minute: u64| minute.is_multiple_of(3) || 4 * 1440 - 420 < minute;
+    let falls_silent = 3 * 1440 + 18 * 60 + 30;
+    for minute in 0..falls_silent + 16 {
+        let now = monday.plus(Period::from_secs(60 * minute));
+        if is_asked(minute) && minute < falls_silent {
+            let time = clf(now);
+            let bytes = format!("192.0.2.1 - - [{time}] \"GET / HTTP/1.1\" 200 9 \"-\" \"-\"\n")
+                .into_bytes();
+            let origin = Arc::new(Origin { source: "web".to_owned(), ..Origin::default() });
+            let text = Text { origin, bytes, from: 0, truncated_last: false, read_at: now };
+            parser.fill(&mut batch, text);
+            detectors.see(&batch, now, &mut alerts);
+        }
+        detectors.tick(now, &mut alerts);
+        let may_be_told = falls_silent + 13 < minute;
+        assert!(may_be_told || alerts.iter().all(|one| one.rule.id != "ops.silence"), "{minute}");
+    }
+    alerts.retain(|one| one.rule.id == "ops.silence");
+    alerts
+}
+
+#[test]
+fn a_source_that_falls_silent_on_thursday_evening_is_told_within_a_quarter_of_an_hour() {
+    let told = silent_evening(Circumstances::default());
+    assert_eq!([None], *told.iter().map(|one| one.muted_by.clone()).collect::<Vec<_>>());
+    let text = "name = \"patches\"\nbegins = \"2026-11-01T00:00\"\nends = \"2026-12-01T00:00\"\n\
+                rules = [\"ops.*\"]";
+    let maintenance = vec![toml::from_str(text).expect("an entry")];
+    let told = silent_evening(Circumstances { maintenance, ..Circumstances::default() });
+    assert_eq!(Some("patches"), told[0].muted_by.as_deref());
 }
 
 #[test]

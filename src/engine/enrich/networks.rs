@@ -13,6 +13,7 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use crate::engine::batch::{Event, Field};
+use crate::units::{Period, Timestamp};
 
 /// Proxies that stand in front of sites, by the name of who runs them.
 struct Cdn {
@@ -137,7 +138,14 @@ struct KnownCrawler {
     /// A word of its user agent that nobody else has an honest use for.
     token: &'static str,
     networks: &'static [&'static str],
+    /// The owner's other networks, which it also lets to others: whether a crawler there is its own
+    /// cannot be told.
+    owned: &'static [&'static str],
 }
+
+/// The day of the crawlers' lists, and how long they decide who is a stranger: 400 days.
+const CRAWLERS_AS_OF: Timestamp = Timestamp::from_secs(1_785_110_400);
+const CRAWLERS_DECIDE: Period = Period::from_secs(400 * 86_400);
 
 /// A part of the token of each crawler.
 const WORD_OF_ALL: &[u8] = b"bot";
@@ -150,6 +158,39 @@ const CRAWLERS: &[KnownCrawler] = &[
         name: "Googlebot",
         token: "Googlebot",
         networks: &["66.249.64.0/20", "2001:4860:4801::/48"],
+        owned: &[
+            "8.34.208.0/20",
+            "8.35.192.0/20",
+            "34.64.0.0/10",
+            "34.128.0.0/10",
+            "35.184.0.0/13",
+            "35.192.0.0/11",
+            "35.224.0.0/12",
+            "35.240.0.0/13",
+            "64.233.160.0/19",
+            "66.102.0.0/20",
+            "66.249.80.0/20",
+            "72.14.192.0/18",
+            "74.125.0.0/16",
+            "104.154.0.0/15",
+            "104.196.0.0/14",
+            "107.178.192.0/18",
+            "108.177.0.0/17",
+            "130.211.0.0/16",
+            "142.250.0.0/15",
+            "172.217.0.0/16",
+            "172.253.0.0/16",
+            "173.194.0.0/16",
+            "192.178.0.0/15",
+            "209.85.128.0/17",
+            "216.58.192.0/19",
+            "216.239.32.0/19",
+            "2001:4860::/32",
+            "2404:6800::/32",
+            "2600:1900::/28",
+            "2607:f8b0::/32",
+            "2a00:1450::/32",
+        ],
     },
     // https://www.bing.com/toolbox/bingbot.json
     KnownCrawler {
@@ -186,8 +227,39 @@ const CRAWLERS: &[KnownCrawler] = &[
             "52.231.148.0/28",
             "65.55.210.0/24",
         ],
+        owned: &[
+            "4.128.0.0/9",
+            "13.64.0.0/11",
+            "13.104.0.0/14",
+            "20.0.0.0/8",
+            "23.96.0.0/13",
+            "40.64.0.0/10",
+            "51.8.0.0/16",
+            "51.104.0.0/14",
+            "51.136.0.0/13",
+            "52.96.0.0/12",
+            "52.136.0.0/13",
+            "52.144.0.0/12",
+            "52.160.0.0/11",
+            "52.224.0.0/11",
+            "65.52.0.0/14",
+            "104.40.0.0/13",
+            "131.253.0.0/16",
+            "137.116.0.0/15",
+            "139.217.0.0/16",
+            "157.54.0.0/15",
+            "157.56.0.0/14",
+            "168.61.0.0/16",
+            "168.62.0.0/15",
+            "191.232.0.0/13",
+            "199.30.16.0/20",
+            "207.46.0.0/16",
+            "2603:1000::/24",
+            "2620:1ec::/36",
+            "2a01:110::/31",
+        ],
     },
-    KnownCrawler { name: "Applebot", token: "Applebot", networks: &["17.0.0.0/8"] },
+    KnownCrawler { name: "Applebot", token: "Applebot", networks: &["17.0.0.0/8"], owned: &[] },
 ];
 
 /// What is known about an agent that calls itself a crawler.
@@ -195,8 +267,11 @@ const CRAWLERS: &[KnownCrawler] = &[
 pub enum Standing {
     /// It comes from where its owner says that it comes from.
     Verified(&'static str),
-    /// It comes from elsewhere: somebody else, or a network newer than the list.
+    /// It comes from elsewhere: somebody else.
     Claimed(&'static str),
+    /// The list cannot decide: it comes through a proxy, from where its owner lets machines to
+    /// others, or long after the day of the list.
+    Unverified(&'static str),
 }
 
 impl Standing {
@@ -205,37 +280,57 @@ impl Standing {
         match self {
             Self::Verified(_) => "verified",
             Self::Claimed(_) => "claimed",
+            Self::Unverified(_) => "unverified",
         }
     }
 
     /// `gatewatch.crawler.name`.
     pub fn crawler(self) -> &'static str {
         match self {
-            Self::Verified(name) | Self::Claimed(name) => name,
+            Self::Verified(name) | Self::Claimed(name) | Self::Unverified(name) => name,
         }
     }
 }
 
 /// What the client of `event` is, if its agent names a crawler whose networks are known.
 pub fn crawler(event: &Event<'_>) -> Option<Standing> {
-    standing(event.field(Field::UserAgent)?, event.row().client)
+    let row = event.row();
+    standing(event.field(Field::UserAgent)?, row.client, row.time)
 }
 
-fn standing(agent: &[u8], client: Option<IpAddr>) -> Option<Standing> {
+fn standing(agent: &[u8], client: Option<IpAddr>, time: Timestamp) -> Option<Standing> {
     // Each event is asked about, and most agents are none of them.
     static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WORD_OF_ALL));
-    static NETWORKS: LazyLock<Vec<Vec<IpNet>>> = LazyLock::new(|| {
-        let parsed = |texts: &[&str]| texts.iter().filter_map(|net| net.parse().ok()).collect();
-        CRAWLERS.iter().map(|one| parsed(one.networks)).collect()
+    fn parsed(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().filter_map(|net| net.parse().ok()).collect()
+    }
+    static NETWORKS: LazyLock<Vec<[Vec<IpNet>; 2]>> = LazyLock::new(|| {
+        CRAWLERS.iter().map(|one| [parsed(one.networks), parsed(one.owned)]).collect()
     });
+    static PROXIES: LazyLock<Vec<IpNet>> =
+        LazyLock::new(|| CDNS.iter().flat_map(|cdn| parsed(cdn.networks)).collect());
     WORD.find(agent)?;
     let index = CRAWLERS
         .iter()
         .position(|one| memchr::memmem::find(agent, one.token.as_bytes()).is_some())?;
     let client = client?.to_canonical();
     let name = CRAWLERS[index].name;
-    let is_there = NETWORKS[index].iter().any(|net| net.contains(&client));
-    Some(if is_there { Standing::Verified(name) } else { Standing::Claimed(name) })
+    let is_in = |networks: &[IpNet]| networks.iter().any(|net| net.contains(&client));
+    let [published, owned] = &NETWORKS[index];
+    if is_in(published) {
+        return Some(Standing::Verified(name));
+    }
+    let is_near = client.is_loopback() || is_link_local(client) || is_in(&PROXIES);
+    let is_old = CRAWLERS_AS_OF.plus(CRAWLERS_DECIDE) < time;
+    let decides = !is_near && !is_old && !is_in(owned);
+    Some(if decides { Standing::Claimed(name) } else { Standing::Unverified(name) })
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 #[cfg(test)]
@@ -248,6 +343,7 @@ mod tests {
             .iter()
             .map(|cdn| (cdn.name, cdn.networks))
             .chain(CRAWLERS.iter().map(|one| (one.name, one.networks)))
+            .chain(CRAWLERS.iter().map(|one| (one.name, one.owned)))
         {
             for text in networks {
                 let net: IpNet = text.parse().unwrap_or_else(|_| panic!("{name}: {text}"));
@@ -278,11 +374,32 @@ mod tests {
     #[test]
     fn a_crawler_is_known_by_where_it_comes_from() {
         let agent = b"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
-        let standing = |client: &str| standing(agent, client.parse().ok());
+        let standing = |client: &str| standing(agent, client.parse().ok(), CRAWLERS_AS_OF);
         assert_eq!(Some(Standing::Verified("Googlebot")), standing("66.249.66.1"));
         assert_eq!(Some(Standing::Verified("Googlebot")), standing("::ffff:66.249.66.1"));
         assert_eq!(Some(Standing::Claimed("Googlebot")), standing("192.0.2.7"));
         assert_eq!(None, standing("unknown"));
-        assert_eq!(None, super::standing(b"curl/8.5.0", "66.249.66.1".parse().ok()));
+        let ip = "66.249.66.1".parse().ok();
+        assert_eq!(None, super::standing(b"curl/8.5.0", ip, CRAWLERS_AS_OF));
+    }
+
+    #[test]
+    fn where_the_list_cannot_decide_nobody_is_called_a_fake() {
+        let agent = b"Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)";
+        let check = |client: &str, days: u64, standing: Standing| {
+            let time = CRAWLERS_AS_OF.plus(Period::from_secs(86_400 * days));
+            assert_eq!(
+                Some(standing),
+                super::standing(agent, client.parse().ok(), time),
+                "{client}"
+            );
+        };
+        check("40.77.167.9", 4000, Standing::Verified("bingbot"));
+        check("203.0.113.7", 400, Standing::Claimed("bingbot"));
+        check("203.0.113.7", 401, Standing::Unverified("bingbot"));
+        for proxied in ["127.0.0.1", "10.1.2.3", "fe80::7", "::ffff:172.16.0.1", "172.68.1.1"] {
+            check(proxied, 0, Standing::Unverified("bingbot"));
+        }
+        check("20.9.9.9", 0, Standing::Unverified("bingbot"));
     }
 }

@@ -7,6 +7,7 @@ use crate::engine::detect::calendar::Hours;
 use crate::engine::detect::field::Subject;
 use crate::engine::detect::predicate::{Gate, Predicate};
 use crate::engine::detect::steps::{STEPS_MAX, Steps};
+use crate::engine::detect::watch::{self, Flood, Reported};
 use crate::engine::detect::{Severity, busy};
 use crate::units::{Period, TimeOfDay, Weekday};
 
@@ -48,6 +49,8 @@ struct RawRule {
     hours: Option<Hours>,
     absence: Option<RawAbsence>,
     silence: Option<RawSilence>,
+    reported: Option<Reported>,
+    flood: Option<Flood>,
     #[serde(default)]
     covered_by: Vec<String>,
     #[serde(default)]
@@ -193,9 +196,10 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
     if raw.window.ms() == 0 {
         return Err("`window` must be longer than nothing".to_owned());
     }
-    let kinds = [raw.condition.is_some(), !raw.steps.is_empty(), raw.silence.is_some()];
-    if kinds.iter().filter(|is_it| **is_it).count() != 1 {
-        return Err("it needs one of `where`, `steps` and `silence`".to_owned());
+    let watched = [raw.silence.is_some(), raw.reported.is_some(), raw.flood.is_some()];
+    let kinds = [raw.condition.is_some(), !raw.steps.is_empty()].into_iter().chain(watched);
+    if kinds.filter(|is_it| *is_it).count() != 1 {
+        return Err("it needs one of `where`, `steps`, `silence`, `reported`, `flood`".to_owned());
     }
     let (distinct, limits) = compile_limits(&raw)?;
     let group = |name: &String| Ok::<_, String>((name.clone(), subject(name)?));
@@ -204,6 +208,7 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
     if raw.silence.is_some() && !matches!(group_by.as_slice(), [(_, Subject::Source)]) {
         return Err("`silence` goes with `group_by = [\"source\"]`".to_owned());
     }
+    watch::check(raw.reported, raw.flood, &raw.group_by)?;
     let sum = match &raw.sum {
         Some(sum) if 0 < sum.min => Some((subject(&sum.field)?, sum.min)),
         Some(_) => return Err("`sum.min` is at least 1".to_owned()),
@@ -233,6 +238,8 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
         hours: raw.hours,
         absence,
         silence: raw.silence.map(|silence| Silence { min: silence.min, times: silence.times }),
+        reported: raw.reported,
+        flood: raw.flood,
         covered_by: raw.covered_by,
         is_for_the_busy,
         severity: raw.severity,
@@ -270,6 +277,7 @@ fn compile_limits(raw: &RawRule) -> Result<(Vec<Subject>, Vec<Limit>), String> {
     let is_single = raw.sum.is_some()
         || raw.first_seen.is_some()
         || raw.absence.is_some()
+        || raw.reported.is_some()
         || !raw.steps.is_empty();
     let mut limits = Vec::new();
     for (limit, distinct) in each() {
