@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gatewatch::engine::detect::{Alert, AlertState};
+use gatewatch::engine::detect::{Alert, AlertState, Part};
 use gatewatch::io::{Chance, Seeded};
 use gatewatch::store::{AlertFilter, Seq, StoreReader};
 use support::{Place, Running, clf, each_once, json_lines, now, open_log};
@@ -361,10 +361,12 @@ fn group_of(alert: &Alert) -> String {
     alert.group.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// Each alert left as a mail. A crash may send one again: then with the same Message-ID.
+/// Each incident left as a mail, and as another one where it got worse after that. A crash may send
+/// one again: then with the same Message-ID.
 fn check_mails(directory: &Path, alerts: &[Alert]) {
     let entries = fs::read_dir(directory).expect("the mails are there");
     let mut ids: HashMap<String, String> = HashMap::new();
+    let mut told: HashSet<String> = HashSet::new();
     for entry in entries {
         let path = entry.expect("an entry").path();
         if path.extension().is_none_or(|extension| extension != "eml") {
@@ -376,7 +378,14 @@ fn check_mails(directory: &Path, alerts: &[Alert]) {
             found.unwrap_or_else(|| panic!("no {name} in {}", path.display())).to_owned()
         };
         ids.insert(header("Message-ID: "), header("Subject: "));
+        told.insert(header("X-Gatewatch-Incident: "));
     }
-    let firing = alerts.iter().filter(|alert| alert.state == AlertState::Firing).count();
-    assert_eq!(firing, ids.len(), "mails about {firing} alerts: {ids:?}");
+    let parts = || alerts.iter().filter_map(|alert| Some((alert.state, alert.part.as_ref()?)));
+    assert_eq!(alerts.len(), parts().count(), "each alert is a part of an incident");
+    let incidents: HashSet<String> = parts().map(|(_, part)| part.incident.clone()).collect();
+    assert_eq!(incidents, told, "each incident is told: {ids:?}");
+    let is_news =
+        |(state, part): &(AlertState, &Part)| *state != AlertState::Resolved && part.step.is_news();
+    let news = parts().filter(is_news).count();
+    assert!(ids.len() <= news, "{} mails about {news} news: {ids:?}", ids.len());
 }

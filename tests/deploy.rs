@@ -66,7 +66,7 @@ fn offered(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 /// The keys that the program knows in a section, as it lists them for one that it does not know.
 fn known(section: &str) -> BTreeSet<String> {
     let text = match section.split_once(' ') {
-        None if matches!(section, "source" | "allow" | "maintenance" | "feed") => {
+        None if matches!(section, "source" | "channel" | "allow" | "maintenance" | "feed") => {
             format!("[[{section}]]\nqqqqqqqq = 1\n")
         }
         None => format!("[{section}]\nqqqqqqqq = 1\n"),

@@ -29,6 +29,7 @@ const PAGES: &[&str] = &[
     "deploy/gatewatch.service",
     "deploy/gatewatch-once.service",
     "deploy/gatewatch-once.timer",
+    "docs/channels.md",
     "docs/detection.md",
     "docs/encodings.md",
     "docs/metrics.md",

@@ -12,6 +12,8 @@
 mod http;
 mod support;
 
+#[path = "peers/alertmanager.rs"]
+mod alertmanager;
 #[path = "peers/apache.rs"]
 mod apache;
 #[path = "encodings/decode.rs"]

@@ -16,6 +16,7 @@ use crate::engine::detect::sigma::State;
 use crate::engine::feed::FeedConfig;
 use crate::escape::visible;
 use crate::io::{Chance as _, Clock as _, Seeded, SystemClock};
+use crate::notify::channel::{ChannelConfig, channel_problem};
 use crate::sink::{AnySink, KeyError, OtelVariables, SinkConfig, SinkContext};
 use crate::source::SourceConfig;
 use crate::source::glob::{Listings, Pattern};
@@ -60,6 +61,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     }
     for feed in &config.feeds {
         sound &= look_at_feed(feed, &mut out)?;
+    }
+    for channel in &config.channels {
+        sound &= look_at_channel(channel, &mut out)?;
     }
     sound &= look_at_state(&config, &mut out)?;
     for entry in config.rule_report.iter().filter(|entry| entry.state != State::Loaded) {
@@ -164,6 +168,16 @@ fn look_at_tls(config: &SinkConfig, out: &mut Output) -> Result<bool> {
         out.line(&format!("! sink {}: {problem}", visible(&config.name())))?;
     }
     Ok(files.is_ok())
+}
+
+/// The files and the program of a channel.
+fn look_at_channel(config: &ChannelConfig, out: &mut Output) -> Result<bool> {
+    let ready = channel_problem(config, credentials().as_deref(), SystemClock.now());
+    match &ready {
+        Ok(()) => out.line(&format!("channel {}: {}", config.name, config.kind.entry().summary))?,
+        Err(problem) => out.line(&format!("! channel {}: {}", config.name, visible(problem)))?,
+    }
+    Ok(ready.is_ok())
 }
 
 fn words(problem: &KeyError) -> String {

@@ -186,6 +186,15 @@ fn sent(config: &Config) -> Vec<Row> {
             "addresses, names of users and lines in clear".to_owned(),
         ));
     }
+    for channel in &config.channels {
+        let entry = channel.kind.entry();
+        let people = match entry.whole {
+            true => "addresses, names of users and lines in clear",
+            false => "addresses, names of users and paths in clear",
+        };
+        let what = format!("alert channel of type {}", entry.kind);
+        rows.push(row(what, channel.name.clone(), people.to_owned()));
+    }
     for sink in &config.sinks {
         let common = &sink.common;
         let mut people = common.privacy.words();

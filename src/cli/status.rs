@@ -8,8 +8,9 @@ use super::exit;
 use super::output::{Form, Output};
 use crate::escape::{json_line, visible};
 use crate::io::{Clock as _, SystemClock};
+use crate::notify::channel::ChannelConfig;
 use crate::sink::{Progress, SinkConfig};
-use crate::store::{Ledger, StoreReader};
+use crate::store::{Ledger, OutboxCounts, StoreReader};
 use crate::units::{ByteSize, Period, Timestamp};
 
 /// Tells how far each sink is: what waits for it and since when, its last success, its last error.
@@ -55,6 +56,10 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             for line in &lines {
                 out.line(&json_line(&json_of(line)))?;
             }
+            for channel in &config.channels {
+                let counts = reader.outbox_counts_of(&channel.name)?;
+                out.line(&json_line(&json_of_channel(channel, &counts)))?;
+            }
         }
         Form::Human => {
             out.line(&format!(
@@ -69,7 +74,11 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             for line in &lines {
                 show(line, now, &mut out)?;
             }
-            let mail = reader.outbox_counts()?;
+            for channel in &config.channels {
+                let counts = reader.outbox_counts_of(&channel.name)?;
+                show_channel(channel, &counts, now, &mut out)?;
+            }
+            let mail = reader.outbox_counts_of("mail")?;
             out.line(&format!("mail: {} wait, {} were sent", mail.waiting, mail.sent))?;
             if let Some(reason) = mail.failed_last {
                 out.line(&format!("  last error: {}", visible(&reason)))?;
@@ -149,6 +158,46 @@ fn show(line: &Line, now: Timestamp, out: &mut Output) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+fn show_channel(
+    channel: &ChannelConfig,
+    counts: &OutboxCounts,
+    now: Timestamp,
+    out: &mut Output,
+) -> Result<()> {
+    let (name, kind) = (&channel.name, channel.kind.entry().kind);
+    let OutboxCounts { waiting, sent, expired, .. } = counts;
+    out.line(&format!(
+        "channel {name} ({kind}): {waiting} wait, {sent} were sent, {expired} were given up"
+    ))?;
+    match counts.last_sent {
+        None => out.line("  last success: never")?,
+        Some(time) => {
+            let ago = rounded(now.since(time));
+            out.line(&format!("  last success: {} ({ago} ago)", time.rfc3339()))?;
+        }
+    }
+    if let Some(reason) = counts.failed_last.as_ref().filter(|_| 0 < *waiting) {
+        out.line(&format!("  waits because: {}", visible(reason)))?;
+    }
+    if let Some(reason) = &counts.given_up_last {
+        out.line(&format!("  gave up last because: {}", visible(reason)))?;
+    }
+    Ok(())
+}
+
+fn json_of_channel(channel: &ChannelConfig, counts: &OutboxCounts) -> serde_json::Value {
+    json!({
+        "channel": channel.name,
+        "type": channel.kind.entry().kind,
+        "waiting": counts.waiting,
+        "sent": counts.sent,
+        "given_up": counts.expired,
+        "last_success": counts.last_sent.map(Timestamp::rfc3339),
+        "error": counts.failed_last,
+        "given_up_because": counts.given_up_last,
+    })
 }
 
 /// A period as people say it: nobody waits for milliseconds.

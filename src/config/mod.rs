@@ -24,6 +24,7 @@ use crate::engine::enrich::{Enricher, Logins, Places, Proxies, Roster};
 use crate::engine::feed::{FEEDS_MAX, FeedConfig};
 use crate::engine::format::{FormatSet, fields_text};
 use crate::notify::MailConfig;
+use crate::notify::channel::{ChannelConfig, HeartbeatConfig};
 use crate::report::ReportConfig;
 use crate::serve::ServeConfig;
 use crate::sink::{SinkComplaint, SinkConfig};
@@ -112,6 +113,10 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[mail]`.
     pub mail: MailConfig,
+    /// `[[channel]]`.
+    pub channels: Vec<ChannelConfig>,
+    /// `[heartbeat]`.
+    pub heartbeat: HeartbeatConfig,
     /// `[[sink]]`.
     pub sinks: Vec<SinkConfig>,
     /// `[alert_log]`.
@@ -158,6 +163,8 @@ impl Default for Config {
             follow: Limits::default(),
             store,
             mail,
+            channels: Vec::new(),
+            heartbeat: HeartbeatConfig::default(),
             sinks: Vec::new(),
             alert_log: AlertLogConfig::default(),
             serve: ServeConfig::default(),
@@ -215,6 +222,7 @@ impl Config {
             let key = format!("mail.{}", problem.key);
             problems.push(Problem::new(&key, problem.reason, problem.hint));
         }
+        self.check_channels(problems);
         for problem in self.serve.check() {
             let key = format!("serve.{}", problem.key);
             problems.push(Problem::new(&key, problem.reason, problem.hint));
@@ -263,6 +271,23 @@ impl Config {
         if FEEDS_MAX < self.feeds.len() {
             let reason = format!("there are more than {FEEDS_MAX} lists");
             problems.push(Problem::new("feed", reason, "put several into one file"));
+        }
+    }
+
+    fn check_channels(&self, problems: &mut Vec<Problem>) {
+        for (index, channel) in self.channels.iter().enumerate() {
+            let key = |name: &str| format!("channel[{index}].{name}");
+            for problem in channel.check(&self.rules) {
+                problems.push(Problem::new(&key(problem.key), problem.reason, problem.hint));
+            }
+            if self.channels[..index].iter().any(|other| other.name == channel.name) {
+                let reason = format!("two channels are called `{}`", channel.name);
+                problems.push(Problem::new(&key("name"), reason, "give each a `name` of its own"));
+            }
+        }
+        for problem in self.heartbeat.check() {
+            let key = format!("heartbeat.{}", problem.key);
+            problems.push(Problem::new(&key, problem.reason, problem.hint));
         }
     }
 

@@ -18,6 +18,7 @@ use crate::engine::detect::{Allow, Circumstances, Maintenance};
 use crate::engine::enrich::Logins;
 use crate::engine::feed::FeedConfig;
 use crate::notify::MailConfig;
+use crate::notify::channel::{ChannelConfig, HeartbeatConfig};
 use crate::report::ReportConfig;
 use crate::serve::ServeConfig;
 use crate::sink::SinkConfig;
@@ -30,6 +31,8 @@ use crate::units::nearest;
 pub(super) struct Raw {
     sources: Vec<SourceConfig>,
     sinks: Vec<SinkConfig>,
+    channels: Vec<ChannelConfig>,
+    heartbeat: Option<HeartbeatConfig>,
     allowed: Vec<Allow>,
     feeds: Vec<FeedConfig>,
     follow: Option<Limits>,
@@ -53,6 +56,8 @@ const SECTIONS: &[&str] = &[
     "follow",
     "store",
     "mail",
+    "channel",
+    "heartbeat",
     "alert_log",
     "serve",
     "report",
@@ -101,6 +106,8 @@ impl Reader<'_> {
         match name {
             "source" => self.list(name, value, &mut raw.sources),
             "sink" => self.list(name, value, &mut raw.sinks),
+            "channel" => self.list(name, value, &mut raw.channels),
+            "heartbeat" => self.table(name, value, &mut raw.heartbeat),
             "allow" => self.list(name, value, &mut raw.allowed),
             "maintenance" => self.list(name, value, &mut raw.maintenance),
             "calendar" => self.table(name, value, &mut raw.calendar),
@@ -191,6 +198,8 @@ impl Raw {
             follow: self.follow.unwrap_or(defaults.follow),
             store: self.store.unwrap_or(defaults.store),
             mail: self.mail.unwrap_or_default(),
+            channels: self.channels,
+            heartbeat: self.heartbeat.unwrap_or_default(),
             sinks: self.sinks,
             calendar: self.calendar.unwrap_or_default(),
             roster: self.roster.unwrap_or_default(),

@@ -59,7 +59,7 @@ pub fn week_report(
         frames_behind: last.0.saturating_sub(cursor.seq.0),
         name: cursor.reader,
     });
-    let counts = reader.outbox_counts()?;
+    let counts = reader.outbox_counts_of("mail")?;
     let health = Health {
         store_max: Some(context.store_max.0),
         mails_waiting: counts.waiting,

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use super::channels::Channels;
 use super::decode::Decoder;
 use super::digest::Digest;
 use super::troubles::Stuck;
@@ -51,6 +52,7 @@ pub(super) struct Edge {
 #[derive(Default)]
 struct Bell {
     mail: Arc<Notify>,
+    channels: Arc<Vec<Arc<Notify>>>,
     log: Notify,
 }
 
@@ -60,6 +62,7 @@ struct Parts {
     sinks: Vec<SinkTask>,
     statuses: Vec<Arc<SinkStatus>>,
     dispatcher: Option<Dispatcher>,
+    channels: Channels,
     alert_log: AlertLog,
     digest: Option<Digest>,
     listener: Option<TcpListener>,
@@ -84,7 +87,8 @@ impl Edge {
             .map_err(fail("start the runtime of the sinks"))?;
         let (durable, durable_seen) = watch::channel(durable);
         let (stop, stop_seen) = watch::channel(false);
-        let bell = Arc::new(Bell::default());
+        let channels = shared.config.channels.iter().map(|_| Arc::default()).collect();
+        let bell = Arc::new(Bell { channels: Arc::new(channels), ..Bell::default() });
         let parts =
             Parts::open(shared, listener, durable_seen, Arc::clone(&bell), stop_seen, once)?;
         let thread = std::thread::Builder::new()
@@ -100,6 +104,7 @@ impl Edge {
         self.durable.send_replace(seq);
         if alerts {
             self.bell.mail.notify_one();
+            self.bell.channels.iter().for_each(|channel| channel.notify_one());
             self.bell.log.notify_one();
         }
     }
@@ -159,21 +164,16 @@ impl Parts {
         }
         let limits = AlertLogLimits::default();
         let alert_log = AlertLog::open(&config.alert_log_path(), limits, &open_reader()?)?;
+        let context = mail_context(&shared);
+        let channels = Channels::open(&shared, Arc::clone(&bell.channels), &context)?;
         let dispatcher = if config.mail.is_enabled() {
             let password = config.mail.read_password(credentials().as_deref())?;
             let transport = Transport::new(&config.mail, password)?;
-            let context = MailContext {
-                zone: config.mail.zone(),
-                host: shared.host.clone(),
-                version: shared.agent.version.clone(),
-                min_severity: config.mail.min_severity,
-                organisation: config.mail.organisation.clone(),
-            };
             let clock = Arc::clone(&shared.clock);
             let reader = open_reader()?;
             let dispatcher =
                 Dispatcher::new(reader, transport, &config.mail, context, clock, chance())?;
-            Some(dispatcher.observed_by(count_mails(&shared.metrics)))
+            Some(dispatcher.observed_by(count_notifications(&shared.metrics, "mail")))
         } else {
             None
         };
@@ -184,6 +184,7 @@ impl Parts {
             sinks,
             statuses,
             dispatcher,
+            channels,
             alert_log,
             digest,
             listener,
@@ -218,12 +219,16 @@ impl Parts {
             let wake = Arc::clone(&self.bell.mail);
             tasks.spawn(dispatcher.run(wake, asked(self.stop.clone())));
         }
+        if !self.once {
+            self.channels.spawn(&mut tasks, &self.stop);
+        }
         self.look_after().await;
         // Asked to stop: the sinks deliver what is stored; a run from cron waits for them longer.
         let grace = if self.once { ONCE_GRACE } else { GRACE };
         if let Some(dispatcher) = &mut dispatcher {
             self.drain_mail(dispatcher, grace).await;
         }
+        self.channels.drain(grace).await;
         let joined = async { while tasks.join_next().await.is_some() {} };
         drop(tokio::time::timeout(grace.duration(), joined).await);
         self.log_alerts();
@@ -311,10 +316,12 @@ impl Parts {
             let stuck = is_waiting.then_some(Stuck { since, why });
             self.shared.deliveries.note(&check, stuck, is_known);
         }
-        let Some(counts) = self.reader().and_then(|reader| reader.outbox_counts().ok()) else {
-            return;
-        };
-        self.shared.metrics.set_outbox(counts.waiting, counts.oldest_waiting);
+        let Some(reader) = self.reader() else { return };
+        if let Ok(counts) = reader.outbox_counts() {
+            self.shared.metrics.set_outbox(counts.waiting, counts.oldest_waiting);
+        }
+        let Ok(counts) = reader.outbox_counts_of("mail") else { return };
+        self.channels.observe(&reader, &counts, now);
         let late = counts.oldest_waiting.is_some_and(|oldest| oldest.plus(PATIENCE) < now);
         match &counts.failed_last {
             Some(reason) if late => {
@@ -355,19 +362,33 @@ impl Parts {
                     .push(format!("{}: {} events wait: {why}", report.name, report.waiting_events));
             }
         }
-        if let Some(counts) = self.reader().and_then(|reader| reader.outbox_counts().ok())
+        let Some(reader) = self.reader() else { return waiting };
+        if let Ok(counts) = reader.outbox_counts_of("mail")
             && let Some(reason) = counts.failed_last
             && 0 < counts.waiting
         {
             waiting.push(format!("mail: {} wait: {reason}", counts.waiting));
         }
+        waiting.extend(self.channels.undelivered(&reader));
         waiting
     }
 }
 
-/// Counts what becomes of mails; the counters begin at 0 now.
-fn count_mails(metrics: &Arc<Metrics>) -> Observer {
-    let metrics = Arc::clone(metrics);
+/// What messages know besides their alerts.
+fn mail_context(shared: &Shared) -> MailContext {
+    let mail = &shared.config.mail;
+    MailContext {
+        zone: mail.zone(),
+        host: shared.host.clone(),
+        version: shared.agent.version.clone(),
+        min_severity: mail.min_severity,
+        organisation: mail.organisation.clone(),
+    }
+}
+
+/// Counts what becomes of a channel's messages; the counters begin at 0 now.
+pub(super) fn count_notifications(metrics: &Arc<Metrics>, channel: &str) -> Observer {
+    let (metrics, channel) = (Arc::clone(metrics), channel.to_owned());
     let count = move |fate, count: usize| {
         let result = match fate {
             Fate::Sent => NotificationResult::Sent,
@@ -375,18 +396,18 @@ fn count_mails(metrics: &Arc<Metrics>) -> Observer {
             Fate::Expired => NotificationResult::Expired,
             Fate::RateLimited => NotificationResult::RateLimited,
         };
-        metrics.add_notifications("mail", result, count as u64);
+        metrics.add_notifications(&channel, result, count as u64);
     };
     count(Fate::Sent, 0);
     Box::new(count)
 }
 
 /// Waits for the word to stop; a sender that is gone means the same.
-async fn asked(mut stop: watch::Receiver<bool>) {
+pub(super) async fn asked(mut stop: watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-fn chance() -> Box<dyn Chance> {
+pub(super) fn chance() -> Box<dyn Chance> {
     Box::new(Seeded::from_machine())
 }
 

@@ -10,6 +10,7 @@
 //! Invariant: pipeline and edge share the store, the metrics and a few flags, nothing else: a sink
 //! or a mail server that hangs cannot hold up the pipeline.
 
+mod channels;
 mod decode;
 mod digest;
 mod edge;

@@ -30,6 +30,7 @@ use crate::engine::memory::Memory;
 use crate::engine::time::TimeReader;
 use crate::io::Clock;
 use crate::notify;
+use crate::notify::channel::ChannelConfig;
 use crate::serve::{Metrics, SourceReading};
 use crate::source::listen::Listeners;
 use crate::source::{Block, Follower, Generation, GenerationId, Notice, SourceConfig};
@@ -82,6 +83,7 @@ pub(super) struct Pipeline {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     mail: notify::MailConfig,
+    channels: Vec<ChannelConfig>,
     host: String,
     options: Options,
     /// Time of the last event read of each generation, to read the oldest lines first.
@@ -154,6 +156,7 @@ impl Pipeline {
             metrics: Arc::clone(&shared.metrics),
             clock: Arc::clone(&shared.clock),
             mail: config.mail.clone(),
+            channels: config.channels.clone(),
             host,
             options,
             last_times: HashMap::new(),
@@ -511,9 +514,11 @@ impl Pipeline {
         for alert in self.alerts.iter_mut().filter(|alert| alert.part.is_none()) {
             self.incidents.see(alert);
         }
-        let alerts = self.alerts.iter();
-        let outbox: Vec<NewMessage> =
-            alerts.filter_map(|alert| notify::enqueue(alert, &self.mail, now)).collect();
+        let mails = self.alerts.iter().filter_map(|alert| notify::enqueue(alert, &self.mail, now));
+        let channels = self.channels.iter().flat_map(|channel| {
+            self.alerts.iter().filter_map(move |alert| channel.enqueue(alert, now))
+        });
+        let outbox: Vec<NewMessage> = mails.chain(channels).collect();
         let mut generations: Vec<(u64, String)> = changes
             .changed
             .iter()

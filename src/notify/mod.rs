@@ -1,4 +1,4 @@
-//! Tells people: alert mails an analyst can act on, and the alert log.
+//! Tells people: alert mails an analyst can act on, other channels, and the alert log.
 //!
 //! ```text
 //!  alert ─▶ enqueue ─▶ store's outbox ─▶ Mailer (when, what together) ─▶ content ─▶ page ─▶ mail
@@ -12,6 +12,7 @@
 mod advice;
 mod alert_log;
 pub mod blocklist;
+pub mod channel;
 mod config;
 mod content;
 mod error;

@@ -24,7 +24,7 @@ use crate::store::{Message, NewMessage, StoreReader};
 use crate::units::{Period, Timestamp};
 
 /// The outbox's name of this channel, and the dispatcher's name among the readers.
-const CHANNEL: &str = "mail";
+pub(super) const CHANNEL: &str = "mail";
 /// `transition` of a letter in the outbox.
 const LETTER: &str = "report";
 /// Messages looked at together; more wait for the next look.
@@ -193,8 +193,7 @@ impl Dispatcher {
     }
 
     fn next_look(&self, now: Timestamp) -> Result<Timestamp, MailError> {
-        // What is due already belongs to another channel.
-        let next = self.reader.outbox_next_due()?.filter(|due| now < *due);
+        let next = self.reader.outbox_next_due(CHANNEL)?.filter(|due| now < *due);
         Ok(next.unwrap_or_else(|| now.plus_ms(LOOK_MS_MAX)))
     }
 

@@ -16,8 +16,8 @@ use prometheus::TextEncoder;
 use super::clients::ClientSlots;
 use super::config::{ClientLabel, ServeConfig};
 use super::observe::{
-    BuildInfo, FeedState, ListenerState, NotificationResult, SinkState, SourceReading, SourceState,
-    StoreState,
+    BuildInfo, ChannelState, FeedState, ListenerState, NotificationResult, SinkState,
+    SourceReading, SourceState, StoreState,
 };
 use super::process::ProcessStats;
 use super::series::{SeriesTable, clean};
@@ -222,6 +222,15 @@ impl Metrics {
         let mut state = self.lock();
         state.series.set(Metric::OutboxWaiting, &[], waiting as f64);
         state.series.set_or_remove(Metric::OutboxOldest, &[], oldest.map(seconds));
+    }
+
+    /// Takes note of how an alert channel is.
+    pub fn set_channel(&self, channel: &ChannelState<'_>) {
+        let (mut state, labels) = (self.lock(), [channel.channel]);
+        state.series.set(Metric::ChannelUp, &labels, flag(channel.up));
+        state.series.set(Metric::ChannelWaiting, &labels, channel.waiting as f64);
+        let success = channel.last_success.map(seconds);
+        state.series.set_or_remove(Metric::ChannelLastSuccess, &labels, success);
     }
 
     /// Adds notifications of a channel. With a count of 0 it makes the counters at 0.

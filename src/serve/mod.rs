@@ -19,6 +19,7 @@ mod observe;
 mod page;
 mod process;
 mod readiness;
+mod reference;
 mod series;
 mod table;
 
@@ -28,13 +29,14 @@ pub use http::{HttpLimits, Pages, Watched, serve};
 pub use listen::{ServeError, bind};
 pub use metrics::Metrics;
 pub use observe::{
-    BuildInfo, FeedState, ListenerState, NotificationResult, SinkState, SourceReading, SourceState,
-    StoreState,
+    BuildInfo, ChannelState, FeedState, ListenerState, NotificationResult, SinkState,
+    SourceReading, SourceState, StoreState,
 };
 pub use process::ProcessStats;
 pub use readiness::{Check, Readiness, ReadinessReport};
+pub use reference::reference;
 pub use series::{MAX_SERIES, MAX_SERIES_PER_METRIC};
-pub use table::{METRICS, MetricEntry, MetricKind, OPEN_LABELS, reference};
+pub use table::{METRICS, MetricEntry, MetricKind, OPEN_LABELS};
 
 #[cfg(test)]
 mod testing;

@@ -119,6 +119,19 @@ pub struct StoreState {
     pub checkpoint: Option<Timestamp>,
 }
 
+/// An alert channel as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelState<'a> {
+    /// Its name.
+    pub channel: &'a str,
+    /// The last try succeeded, or there was none.
+    pub up: bool,
+    /// Messages that wait.
+    pub waiting: u64,
+    /// When its receiver took one last.
+    pub last_success: Option<Timestamp>,
+}
+
 /// What became of a notification.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotificationResult {

@@ -79,6 +79,11 @@ impl Readiness {
         self.lock().alive = Some(now);
     }
 
+    /// The pipeline has shown a sign of life lately.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.lock().alive.is_some_and(|alive| now.since(alive) <= self.stalled_after)
+    }
+
     /// The part `name` is well.
     pub fn pass(&self, name: &str) {
         self.put(name, None);

@@ -121,6 +121,9 @@ pub(super) enum Metric {
     OutboxWaiting,
     OutboxOldest,
     Notifications,
+    ChannelUp,
+    ChannelWaiting,
+    ChannelLastSuccess,
     AlertsActive,
     AlertsFired,
     AlertsEscalated,
@@ -441,6 +444,24 @@ pub const METRICS: &[MetricEntry] = &[
         &["channel", "result"],
         "Notifications by what became of them; failed counts tries, expired gives up.",
     ),
+    gauge(
+        Metric::ChannelUp,
+        "gatewatch_channel_up",
+        &["channel"],
+        "1 while the last try of an alert channel was taken, or there was none yet.",
+    ),
+    gauge(
+        Metric::ChannelWaiting,
+        "gatewatch_channel_waiting",
+        &["channel"],
+        "Alerts waiting to be told by an alert channel.",
+    ),
+    gauge(
+        Metric::ChannelLastSuccess,
+        "gatewatch_channel_last_success_timestamp_seconds",
+        &["channel"],
+        "When an alert channel's receiver took a message last. Absent until then.",
+    ),
     // Alerts.
     gauge(
         Metric::AlertsActive,
@@ -574,17 +595,6 @@ pub const METRICS: &[MetricEntry] = &[
     ),
 ];
 
-/// The reference page of all metrics, in Markdown.
-pub fn reference() -> String {
-    let mut page = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
-    for entry in METRICS {
-        let labels: Vec<String> = entry.labels.iter().map(|label| format!("`{label}`")).collect();
-        let (name, kind, labels) = (entry.name, entry.kind.name(), labels.join(" "));
-        page.push_str(&format!("| `{name}` | {kind} | {labels} | {} |\n", entry.help));
-    }
-    page
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -611,10 +621,5 @@ mod tests {
             let sentence = entry.help.ends_with('.') && !entry.help.contains(['\n', '|']);
             assert!(sentence, "{}: {}", entry.name, entry.help);
         }
-    }
-
-    #[test]
-    fn the_reference_page_is_the_table() {
-        crate::serve::testing::check_golden("reference.md", &reference());
     }
 }

@@ -114,7 +114,7 @@ impl SinkError {
     }
 
     /// How long the receiver asked to be left alone.
-    pub(super) fn pause(&self) -> Option<Period> {
+    pub(crate) fn pause(&self) -> Option<Period> {
         match self {
             Self::Refused { pause, .. } => *pause,
             _ => None,

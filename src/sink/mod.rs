@@ -72,6 +72,7 @@ pub use error::SinkError;
 pub use exec::ExecSink;
 pub use file::{FileMark, FileSink};
 pub use header::{HeaderForm, StructuredData};
+pub(crate) use http::client::{Answer, Credentials, HttpClient, Request, secret};
 pub use http::{ApiName, HttpConfig, HttpSink, OnClientError, Url, UrlError};
 pub use otlp::{Headers, OtelVariables, OtlpConfig, OtlpSink, Protocol};
 pub use preset::Preset;

@@ -264,7 +264,7 @@ fn stamp(file: Option<&Path>) -> Option<(SystemTime, u64)> {
 
 impl TlsConfig {
     /// Reads the files as a connection would, and says what is wrong with them.
-    pub(super) fn check(&self, now: Timestamp) -> Result<(), TlsError> {
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), TlsError> {
         build(self)?;
         let Some(file) = &self.cert_file else { return Ok(()) };
         let own = certificates(file, CERT_FIX)?;

@@ -17,7 +17,7 @@ const ERROR_BYTES_MAX: usize = 1024;
 /// A message to be sent.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NewMessage {
-    /// Who sends it: `mail`.
+    /// Who sends it: `mail`, or the name of a channel.
     pub channel: String,
     /// What it is about: the id of an alert, or the key of a report.
     pub alert_id: String,
@@ -63,10 +63,12 @@ pub struct OutboxCounts {
     pub expired: u64,
     /// Why the waiting message that failed last did so.
     pub failed_last: Option<String>,
-    /// When the oldest waiting message was put here.
-    pub oldest_waiting: Option<Timestamp>,
     /// When a message was sent last.
     pub last_sent: Option<Timestamp>,
+    /// Why the message that was given up last was, where none was sent since.
+    pub given_up_last: Option<String>,
+    /// When the oldest waiting message was put here.
+    pub oldest_waiting: Option<Timestamp>,
 }
 
 /// Adds messages and returns how many were new.
@@ -133,11 +135,52 @@ impl StoreReader {
         })
     }
 
-    /// When the next message of any channel is due.
-    pub fn outbox_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT min(due) FROM outbox WHERE state = 'waiting'";
-        self.db
-            .run("read messages", |conn| conn.prepare_cached(sql)?.query_row([], |row| row.get(0)))
+    /// Messages of `channel` that wait, whenever they are due, in the order of their numbers.
+    pub fn outbox_waiting(&self, channel: &str, limit: usize) -> Result<Vec<Message>, StoreError> {
+        let sql = "SELECT id, channel, alert_id, transition, due, attempts, last_error, created,
+                       body
+                   FROM outbox WHERE state = 'waiting' AND channel = ?1 ORDER BY id LIMIT ?2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db.run("read messages", |conn| {
+            let mut statement = conn.prepare_cached(sql)?;
+            statement.query_map(params![channel, limit], read)?.collect()
+        })
+    }
+
+    /// `channel` has sent the begin of this alert, or of one of this incident since `since`.
+    pub fn outbox_has_told(
+        &self,
+        channel: &str,
+        alert_id: &str,
+        incident: Option<&str>,
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let of_alert = "SELECT EXISTS (SELECT 1 FROM outbox WHERE alert_id = ?1 AND channel = ?2
+                            AND state = 'sent' AND transition <> 'resolved')";
+        let of_incident = "SELECT EXISTS (SELECT 1 FROM outbox AS o
+                WHERE o.state <> 'waiting' AND o.state = 'sent' AND o.ended >= ?3
+                    AND o.channel = ?2 AND o.transition <> 'resolved'
+                    AND EXISTS (SELECT 1 FROM alerts AS a WHERE a.id = o.alert_id
+                        AND json_extract(a.body, '$.part.incident') = ?1))";
+        self.db.run("read messages", |conn| {
+            let told = |row: &Row<'_>| row.get(0);
+            let values = params![alert_id, channel];
+            let told_itself: bool = conn.prepare_cached(of_alert)?.query_row(values, told)?;
+            match incident {
+                Some(incident) if !told_itself => conn
+                    .prepare_cached(of_incident)?
+                    .query_row(params![incident, channel, since], told),
+                _ => Ok(told_itself),
+            }
+        })
+    }
+
+    /// When the next message of `channel` is due.
+    pub fn outbox_next_due(&self, channel: &str) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT min(due) FROM outbox WHERE state = 'waiting' AND channel = ?1";
+        self.db.run("read messages", |conn| {
+            conn.prepare_cached(sql)?.query_row([channel], |row| row.get(0))
+        })
     }
 
     /// Marks a message as sent.
@@ -193,21 +236,51 @@ impl StoreReader {
         Ok(())
     }
 
-    /// How many messages wait, were sent, were given up.
+    /// Gives up what waits for channels that are not among `known`; answers how many.
+    pub fn outbox_forget_strangers(
+        &self,
+        known: &[&str],
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let sql = "UPDATE outbox SET state = 'expired', ended = ?2,
+                       last_error = 'its channel is no longer configured'
+                   WHERE state = 'waiting'
+                       AND channel NOT IN (SELECT value FROM json_each(?1))";
+        let known = serde_json::to_string(known).expect("text is JSON");
+        self.db.run("mark messages", |conn| conn.prepare_cached(sql)?.execute(params![known, now]))
+    }
+
+    /// How many messages wait, were sent, were given up, over all channels.
     pub fn outbox_counts(&self) -> Result<OutboxCounts, StoreError> {
+        self.counts(None)
+    }
+
+    /// The same of one channel.
+    pub fn outbox_counts_of(&self, channel: &str) -> Result<OutboxCounts, StoreError> {
+        self.counts(Some(channel))
+    }
+
+    fn counts(&self, channel: Option<&str>) -> Result<OutboxCounts, StoreError> {
         let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'),
                        count(*) FILTER (WHERE state = 'sent'),
                        count(*) FILTER (WHERE state = 'expired'),
                        min(created) FILTER (WHERE state = 'waiting'),
                        max(ended) FILTER (WHERE state = 'sent')
-                   FROM outbox";
+                   FROM outbox WHERE ?1 IS NULL OR channel = ?1";
         let last_error = "SELECT last_error FROM outbox
                           WHERE state = 'waiting' AND last_error IS NOT NULL
+                              AND (?1 IS NULL OR channel = ?1)
                           ORDER BY due DESC LIMIT 1";
+        let given_up = "SELECT CASE state WHEN 'expired' THEN last_error END FROM outbox
+                        WHERE state <> 'waiting' AND (?1 IS NULL OR channel = ?1)
+                        ORDER BY ended DESC, id DESC LIMIT 1";
         self.db.run("count messages", |conn| {
-            let failed_last =
-                conn.prepare_cached(last_error)?.query_row([], |row| row.get(0)).optional()?;
-            conn.prepare_cached(sql)?.query_row([], |row| {
+            let one = |sql: &str| {
+                conn.prepare_cached(sql)?.query_row([channel], |row| row.get(0)).optional()
+            };
+            let failed_last: Option<String> = one(last_error)?.flatten();
+            let given_up_last: Option<String> = one(given_up)?.flatten();
+            conn.prepare_cached(sql)?.query_row([channel], |row| {
                 Ok(OutboxCounts {
                     waiting: unsigned(row, 0)?,
                     sent: unsigned(row, 1)?,
@@ -215,6 +288,7 @@ impl StoreReader {
                     failed_last,
                     oldest_waiting: row.get(3)?,
                     last_sent: row.get(4)?,
+                    given_up_last,
                 })
             })
         })
@@ -261,15 +335,19 @@ mod tests {
     #[test]
     fn messages_are_due_in_the_order_of_their_times() {
         let bench = Bench::new();
-        assert_eq!(None, bench.reader.outbox_next_due().expect("read"));
+        assert_eq!(None, bench.reader.outbox_next_due("mail").expect("read"));
         for (id, seconds) in [("late", 30), ("now", 10), ("first", 5)] {
             let message = message(id, Timestamp::from_secs(seconds));
             bench.reader.outbox_add(&message, NOW).expect("add");
         }
         assert_eq!(vec!["first", "now"], due(&bench.reader, Timestamp::from_secs(10)));
         assert_eq!(1, bench.reader.outbox_due("mail", NOW, 1).expect("read").len());
-        let next = bench.reader.outbox_next_due().expect("read");
+        let next = bench.reader.outbox_next_due("mail").expect("read");
         assert_eq!(Some(Timestamp::from_secs(5)), next);
+        assert_eq!(None, bench.reader.outbox_next_due("chat").expect("read"));
+        let waiting = bench.reader.outbox_waiting("mail", 10).expect("read");
+        let ids: Vec<i64> = waiting.iter().map(|message| message.id).collect();
+        assert_eq!(vec![1, 2, 3], ids, "whenever they are due");
     }
 
     #[test]
@@ -309,6 +387,20 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_a_channel_that_is_gone_is_given_up() {
+        let bench = Bench::new();
+        let other = NewMessage { channel: "chat".to_owned(), ..message("a1", NOW) };
+        for message in [message("a1", NOW), other] {
+            bench.reader.outbox_add(&message, NOW).expect("add");
+        }
+        let forget = |known| bench.reader.outbox_forget_strangers(known, NOW).expect("mark");
+        assert_eq!(0, forget(&["mail", "chat"]));
+        assert_eq!(1, forget(&["mail"]));
+        assert_eq!(1, bench.reader.outbox_counts_of("mail").expect("count").waiting);
+        assert_eq!(1, bench.reader.outbox_counts_of("chat").expect("count").expired);
+    }
+
+    #[test]
     fn an_ended_message_stays_ended() {
         let bench = Bench::new();
         for id in ["a1", "a2", "a3"] {
@@ -327,8 +419,14 @@ mod tests {
             failed_last: None,
             oldest_waiting: Some(NOW),
             last_sent: Some(NOW),
+            given_up_last: Some("no answer for a day".to_owned()),
         };
         assert_eq!(expected, bench.reader.outbox_counts().expect("count"));
+        assert_eq!(expected, bench.reader.outbox_counts_of("mail").expect("count"));
+        assert_eq!(OutboxCounts::default(), bench.reader.outbox_counts_of("chat").expect("none"));
+        let told =
+            |channel, id| bench.reader.outbox_has_told(channel, id, None, NOW).expect("read");
+        assert!(told("mail", "a1") && !told("mail", "a2") && !told("chat", "a1"));
         assert_eq!(1, bench.reader.sent_since("mail", NOW).expect("count"));
         assert_eq!(0, bench.reader.sent_since("chat", NOW).expect("count"));
         assert_eq!(0, bench.reader.sent_since("mail", NOW.plus_ms(1)).expect("count"));

@@ -96,7 +96,7 @@ impl Allow {
 }
 
 /// `pattern` is `id`, or its beginning followed by `*`.
-pub(super) fn covers(pattern: &str, id: &str) -> bool {
+pub(crate) fn covers(pattern: &str, id: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => id.starts_with(start),
         None => pattern == id,

@@ -64,6 +64,7 @@ use crate::units::{Period, Timestamp};
 
 pub use alert::{Alert, AlertState, Escalation, Evidence, Part, RuleInfo, Severity, Step, code_of};
 pub use allow::Allow;
+pub(crate) use allow::covers as pattern_covers;
 pub use calendar::{Calendar, Hours};
 pub use circumstances::Circumstances;
 pub use clocks::LATENESS;

@@ -157,8 +157,7 @@ fn fill(metrics: &Metrics) {
         checkpoint: Some(START),
         ..StoreState::default()
     });
-    metrics.set_outbox(1, Some(START));
-    metrics.add_notifications("mail", NotificationResult::Sent, 1);
+    fill_outbox(metrics);
     metrics.add_rules([("auth.bruteforce.client", Severity::High), ("web.scan", Severity::Low)]);
     metrics.set_rule_files(&[]);
     metrics.set_open_alerts(&[alert("web.scan", Severity::Low, AlertState::Firing)]);
@@ -176,6 +175,13 @@ fn fill(metrics: &Metrics) {
         open_files: Some(12),
         max_files: Some(1024),
     });
+}
+
+fn fill_outbox(metrics: &Metrics) {
+    metrics.set_outbox(1, Some(START));
+    let (channel, last_success) = ("chat", Some(START));
+    metrics.set_channel(&ChannelState { channel, up: true, waiting: 1, last_success });
+    metrics.add_notifications("mail", NotificationResult::Sent, 1);
 }
 
 /// Two scrapes with traffic before and between them, so that clients have their places.

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 client for all sinks that speak it.
+//! One HTTP/1.1 client for all sinks and alert channels that speak it.
 //!
 //! A connection serves one request at a time and is kept for the next one; requests at the same
 //! time have connections of their own. A connection that the receiver had closed meanwhile is
@@ -57,7 +57,7 @@ const SECRET_BYTES_MAX: u64 = 16 << 10;
 
 /// How the receiver knows us.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(in crate::sink) enum Credentials {
+pub(crate) enum Credentials {
     /// It does not.
     #[default]
     None,
@@ -69,7 +69,7 @@ pub(in crate::sink) enum Credentials {
 
 impl Credentials {
     /// The header; the file is read each time, so that a new token needs no restart.
-    pub(in crate::sink) fn header(&self) -> Result<Option<HeaderValue>, SinkError> {
+    pub(crate) fn header(&self) -> Result<Option<HeaderValue>, SinkError> {
         let (text, file) = match self {
             Self::None => return Ok(None),
             Self::Token { scheme, file } => (format!("{scheme} {}", secret(file)?), file),
@@ -87,7 +87,7 @@ impl Credentials {
 }
 
 /// What a file holds without the line break at its end.
-pub(in crate::sink) fn secret(file: &Path) -> Result<String, SinkError> {
+pub(crate) fn secret(file: &Path) -> Result<String, SinkError> {
     let read = || {
         let size = fs::metadata(file)?.len();
         if SECRET_BYTES_MAX < size {
@@ -104,24 +104,30 @@ pub(in crate::sink) fn secret(file: &Path) -> Result<String, SinkError> {
 
 /// What is asked of a receiver.
 #[derive(Debug)]
-pub(in crate::sink) struct Request {
+pub(crate) struct Request {
+    pub(crate) method: Method,
     /// Path and query.
-    pub(in crate::sink) path: String,
-    pub(in crate::sink) headers: HeaderMap,
-    pub(in crate::sink) body: Bytes,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Request {
     /// A request to `path` with a body of that type.
-    pub(in crate::sink) fn new(path: String, content_type: &'static str, body: Vec<u8>) -> Self {
+    pub(crate) fn new(path: String, content_type: &'static str, body: Vec<u8>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        Self { path, headers, body: body.into() }
+        Self { method: Method::POST, path, headers, body: body.into() }
+    }
+
+    /// A request to be shown what is at `path`.
+    pub(crate) fn get(path: String) -> Self {
+        Self { method: Method::GET, path, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     /// The same with a header; a value that none can have is left out.
     #[must_use]
-    pub(in crate::sink) fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(HeaderName::from_static(name), value);
         }
@@ -130,7 +136,7 @@ impl Request {
 
     /// The same with its body packed by gzip, where that is worth the work.
     #[must_use]
-    pub(in crate::sink) fn packed(mut self, wanted: bool) -> Self {
+    pub(crate) fn packed(mut self, wanted: bool) -> Self {
         if !wanted || self.body.len() < COMPRESS_FROM {
             return self;
         }
@@ -149,16 +155,16 @@ const FAST: Compression = Compression::new(3);
 
 /// What a receiver said.
 #[derive(Debug)]
-pub(in crate::sink) struct Answer {
-    pub(in crate::sink) status: StatusCode,
-    pub(in crate::sink) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
     /// How long it wants to be left alone.
-    pub(in crate::sink) pause: Option<Period>,
+    pub(crate) pause: Option<Period>,
 }
 
 impl Answer {
     /// The beginning of it for people, made safe to print.
-    pub(in crate::sink) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(ANSWER_WORDS_MAX * 4)]);
         let text: String = text.trim().chars().take(ANSWER_WORDS_MAX).collect();
         match text.is_empty() {
@@ -170,7 +176,7 @@ impl Answer {
 
 /// Talks to one receiver.
 #[derive(Debug)]
-pub(in crate::sink) struct HttpClient {
+pub(crate) struct HttpClient {
     url: Url,
     credentials: Credentials,
     tls: tokio::sync::Mutex<TlsClient>,
@@ -182,7 +188,7 @@ pub(in crate::sink) struct HttpClient {
 
 impl HttpClient {
     /// A client of the receiver at `url`, for the sink of that name; connects when it is asked to.
-    pub(in crate::sink) fn new(
+    pub(crate) fn new(
         url: &Url,
         credentials: Credentials,
         tls: &TlsConfig,
@@ -202,16 +208,12 @@ impl HttpClient {
     }
 
     /// Where it sends to.
-    pub(in crate::sink) fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.url
     }
 
     /// Sends `request` and waits for the whole answer.
-    pub(in crate::sink) async fn post(
-        &self,
-        request: Request,
-        now: Timestamp,
-    ) -> Result<Answer, SinkError> {
+    pub(crate) async fn post(&self, request: Request, now: Timestamp) -> Result<Answer, SinkError> {
         match timeout(self.limit.duration(), self.exchange(request, now)).await {
             Ok(answered) => answered,
             Err(_) => Err(self.late("answer a request", self.limit)),
@@ -251,7 +253,7 @@ impl HttpClient {
         authorization: Option<&HeaderValue>,
     ) -> Result<hyper::Request<Full<Bytes>>, SinkError> {
         let mut made = hyper::Request::new(Full::new(request.body.clone()));
-        *made.method_mut() = Method::POST;
+        *made.method_mut() = request.method.clone();
         *made.uri_mut() = request.path.parse().map_err(|_| SinkError::Refused {
             address: self.url.to_string(),
             answer: format!("`{}` is no path", visible(&request.path)),
@@ -342,7 +344,7 @@ impl HttpClient {
     }
 
     /// The error that `answer` is, with what to do about it.
-    pub(in crate::sink) fn refused(
+    pub(crate) fn refused(
         &self,
         answer: &Answer,
         hint: &'static str,
@@ -352,7 +354,7 @@ impl HttpClient {
     }
 
     /// The error that waiting too long is.
-    pub(in crate::sink) fn late(&self, action: &'static str, limit: Period) -> SinkError {
+    pub(crate) fn late(&self, action: &'static str, limit: Period) -> SinkError {
         SinkError::Timeout { address: self.url.to_string(), action, limit }
     }
 

@@ -14,7 +14,7 @@
 //! turn run at the same time, at most `in_flight`; with one, records arrive in their order.
 
 mod batch;
-pub(in crate::sink) mod client;
+pub(crate) mod client;
 mod config;
 mod deliver;
 mod elasticsearch;

@@ -43,6 +43,26 @@ impl Url {
         self.host == "localhost" || address.is_some_and(|address| address.is_loopback())
     }
 
+    /// Like an address, but what follows the machine may be a secret: it may hold a query, is asked for
+    /// as it stands, and is never shown.
+    pub(crate) fn with_secret_path(text: &str) -> Result<Self, UrlError> {
+        let end = text.find("://").map_or(0, |at| at + 3);
+        let start = text[end..].find(['/', '?', '#']).map_or(text.len(), |at| end + at);
+        let (machine, path) = text.split_at(start);
+        // The machine alone, so that no error repeats what follows it.
+        let mut url: Self = machine.parse()?;
+        let asked = path.split('#').next().unwrap_or_default();
+        asked
+            .parse::<Uri>()
+            .ok()
+            .filter(|_| asked.starts_with('/'))
+            .or_else(|| asked.is_empty().then(Uri::default))
+            .ok_or_else(|| UrlError::Form(format!("{machine}/…")))?;
+        url.text = if asked.is_empty() { machine.to_owned() } else { format!("{machine}/…") };
+        asked.clone_into(&mut url.path);
+        Ok(url)
+    }
+
     /// What the header `Host` says.
     pub(in crate::sink) fn authority(&self) -> String {
         let usual = if self.https { 443 } else { 80 };
@@ -133,6 +153,19 @@ mod tests {
         assert_eq!("/services/collector/event", url.below("/services/collector/event"));
         assert!(!url.is_loopback());
         assert!("http://127.0.0.1".parse::<Url>().expect("an address").is_loopback());
+    }
+
+    #[test]
+    fn a_secret_path_is_asked_for_and_never_shown() {
+        let text = "https://hooks.example.org/services/T0/s3cret/?sig=s3cret";
+        let url = Url::with_secret_path(text).expect("an address");
+        assert_eq!("/services/T0/s3cret/?sig=s3cret", url.path);
+        assert_eq!("https://hooks.example.org/…", url.to_string());
+        assert_eq!("", Url::with_secret_path("http://127.0.0.1:9093").expect("one").path);
+        for wrong in ["https://hooks.example.org/s3cret a", "hooks/s3cret", "https://?s3cret"] {
+            let error = Url::with_secret_path(wrong).expect_err(wrong).to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]
