@@ -20,8 +20,8 @@ const CHECK_EVERY: Period = Period::from_secs(60);
 /// All sources under the one rule about silence.
 #[derive(Debug)]
 pub(super) struct Silences {
-    /// Number of the rule, and when a source is silent by it.
-    rule: Option<(usize, Silence)>,
+    /// Number of the rule, when a source is silent by it, and its window.
+    rule: Option<(usize, Silence, Period)>,
     /// In the order of the sources' clocks.
     rhythms: Vec<Rhythm>,
     next_check: Timestamp,
@@ -43,7 +43,7 @@ struct Rhythm {
 
 impl Silences {
     pub(super) fn new(rules: &[Rule]) -> Self {
-        let silence = |(number, rule): (usize, &Rule)| Some((number, rule.silence?));
+        let silence = |(number, rule): (usize, &Rule)| Some((number, rule.silence?, rule.window()));
         let rule = rules.iter().enumerate().find_map(silence);
         Self { rule, rhythms: Vec::new(), next_check: Timestamp(0) }
     }
@@ -58,7 +58,7 @@ impl Silences {
         (time, read_at): (Timestamp, Timestamp),
         (circumstances, alerts): Told<'_>,
     ) {
-        let Some((number, _)) = self.rule else { return };
+        let Some((_, _, window)) = self.rule else { return };
         if self.rhythms.len() <= place {
             self.rhythms.resize_with(place + 1, Rhythm::default);
             source.clone_into(&mut self.rhythms[place].source);
@@ -70,7 +70,7 @@ impl Silences {
         if let Some(firing) = rhythm.firing.take() {
             alerts.push(firing.resolved(time));
         }
-        rhythm.see(time, rules[number].window());
+        rhythm.see(time, window);
         rhythm.is_live = read_at <= time.plus(LIVE_MAX);
     }
 
@@ -81,7 +81,7 @@ impl Silences {
         now: Timestamp,
         (circumstances, alerts): Told<'_>,
     ) {
-        let Some((number, silence)) = self.rule else { return };
+        let Some((number, silence, _)) = self.rule else { return };
         self.next_check = now.plus(CHECK_EVERY);
         let rule = &rules[number];
         for rhythm in &mut self.rhythms {

@@ -58,8 +58,8 @@ pub struct Flood {
 /// All sites under the rule about floods.
 #[derive(Debug)]
 pub(super) struct Floods {
-    /// The number of the rule, what it asks, and the minutes of its window.
-    rule: Option<(usize, Flood, usize)>,
+    /// The number of the rule, what it asks, the minutes of its window, and its least requests.
+    rule: Option<(usize, Flood, usize, u32)>,
     sites: HashMap<Box<[u8]>, usize, RandomState>,
     rhythms: Vec<(Box<[u8]>, Rhythm)>,
     /// The site asked last.
@@ -70,7 +70,8 @@ impl Floods {
     pub(super) fn new(rules: &[Rule], hasher: RandomState) -> Self {
         let flood = |(number, rule): (usize, &Rule)| {
             let minutes = (rule.window().secs() / 60) as usize;
-            Some((number, rule.flood?, minutes.clamp(1, MINUTES_MAX)))
+            let least = u32::try_from(rule.events_max()).unwrap_or(u32::MAX);
+            Some((number, rule.flood?, minutes.clamp(1, MINUTES_MAX), least))
         };
         let rule = rules.iter().enumerate().find_map(flood);
         Self { rule, sites: HashMap::with_hasher(hasher), rhythms: Vec::new(), last: 0 }
@@ -85,7 +86,7 @@ impl Floods {
         time: Timestamp,
         (findings, told): (&mut Findings, Told<'_>),
     ) {
-        let Some((number, flood, minutes)) = self.rule else { return };
+        let Some((number, flood, minutes, least)) = self.rule else { return };
         let row = event.row();
         if row.status < 100 || row.kind != Kind::Access {
             return;
@@ -96,10 +97,8 @@ impl Floods {
             findings.resolve(rules, |one| one == number, time, told.1);
         }
         rhythm.count(time, minutes, row.count, 500 <= row.status, row.duration_ns);
-        let rule = &rules[number];
-        let threshold = rule.events_max() as u32;
-        let is_known = rhythm.since.plus(flood.learn) <= time;
-        if !is_known || rhythm.requests < threshold || rhythm.requests < rhythm.limit(flood) {
+        let is_known = || rhythm.since.plus(flood.learn) <= time;
+        if rhythm.requests < least.max(rhythm.limit(flood)) || !is_known() {
             return;
         }
         let Some(grounds) = rhythm.suffers() else { return };
@@ -112,6 +111,7 @@ impl Floods {
             rhythm.expected,
         );
         let group = vec![("site".to_owned(), to_utf8(event.site(), 256))];
+        let rule = &rules[number];
         let since = now.minus(rule.window());
         let count = u64::from(rhythm.requests);
         findings.hold(rule, number, Found { group, detail: &detail, since, now, count }, told);
@@ -133,7 +133,8 @@ impl Floods {
 
     /// Gives a new site a place, if there is one.
     fn take_up(&mut self, site: &[u8], time: Timestamp) -> Option<usize> {
-        let new = (site.into(), Rhythm::new(time));
+        let minutes = self.rule.map_or(1, |(_, _, minutes, _)| minutes);
+        let new = (site.into(), Rhythm::new(time, minutes));
         let place = if self.rhythms.len() < SITES_MAX {
             self.rhythms.push(new);
             self.rhythms.len() - 1
@@ -149,6 +150,11 @@ impl Floods {
     }
 }
 
+/// The place of a minute among those of a window.
+fn slot_of(minute: u64, window: usize) -> usize {
+    (minute % window as u64) as usize
+}
+
 /// What one site is used to.
 #[derive(Debug)]
 struct Rhythm {
@@ -158,6 +164,8 @@ struct Rhythm {
     newest: Timestamp,
     /// The minute in hand, counted from 1970.
     minute: u64,
+    /// The place of the minute in hand among the last ones.
+    slot: usize,
     /// Requests and errors of the last minutes, the one in hand included.
     minutes: [(u32, u32); MINUTES_MAX],
     /// The same, of the whole window.
@@ -178,12 +186,13 @@ struct Rhythm {
 }
 
 impl Rhythm {
-    fn new(time: Timestamp) -> Self {
+    fn new(time: Timestamp, window: usize) -> Self {
         let minute = time.secs() / 60;
         Self {
             since: time,
             newest: time,
             minute,
+            slot: slot_of(minute, window),
             minutes: [(0, 0); MINUTES_MAX],
             requests: 0,
             errors: 0,
@@ -211,6 +220,7 @@ impl Rhythm {
         }
         if self.minute < minute {
             (self.minute, self.minutes) = (minute, [(0, 0); MINUTES_MAX]);
+            self.slot = slot_of(minute, window);
             (self.requests, self.errors) = (0, 0);
         }
         self.expected = self.expects();
@@ -219,7 +229,7 @@ impl Rhythm {
 
     /// Ends the minute in hand.
     fn close(&mut self, window: usize) {
-        let at = (self.minute % window as u64) as usize;
+        let at = self.slot;
         // The window that ended one window ago has become usual.
         let before = std::mem::replace(&mut self.fresh[at], self.requests);
         if std::mem::take(&mut self.is_flooded) {
@@ -236,7 +246,8 @@ impl Rhythm {
         }
         self.times.iter_mut().for_each(|times| times.age());
         self.minute += 1;
-        let next = (self.minute % window as u64) as usize;
+        let next = slot_of(self.minute, window);
+        self.slot = next;
         let (requests, errors) = std::mem::take(&mut self.minutes[next]);
         self.requests = self.requests.saturating_sub(requests);
         self.errors = self.errors.saturating_sub(errors);
@@ -280,10 +291,13 @@ impl Rhythm {
         took: Option<u64>,
     ) {
         let minute = time.secs() / 60;
-        if self.minute.saturating_sub(minute) >= window as u64 {
-            return;
-        }
-        let (requests, errors) = &mut self.minutes[(minute % window as u64) as usize];
+        // Nearly always it is the minute in hand.
+        let slot = match self.minute.saturating_sub(minute) {
+            0 => self.slot,
+            late if late < window as u64 => slot_of(minute, window),
+            _ => return,
+        };
+        let (requests, errors) = &mut self.minutes[slot];
         let failures = if failed { count } else { 0 };
         *requests = requests.saturating_add(count);
         *errors = errors.saturating_add(failures);

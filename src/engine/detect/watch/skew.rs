@@ -18,7 +18,8 @@ const DRIFT_MAX: Period = Period::from_secs(60);
 /// All sources under the rule about clocks.
 #[derive(Debug)]
 pub(super) struct Skews {
-    rule: Option<usize>,
+    /// The number of the rule, its window in milliseconds, and how many lines it asks for.
+    rule: Option<(usize, u64, u64)>,
     /// In the order of the sources' clocks.
     runs: Vec<Run>,
 }
@@ -37,7 +38,11 @@ struct Run {
 
 impl Skews {
     pub(super) fn new(rules: &[Rule]) -> Self {
-        let rule = rules.iter().position(|rule| rule.reported == Some(Reported::Clock));
+        let clock = |(number, rule): (usize, &Rule)| {
+            let asked = (number, rule.window().ms(), rule.events_max() as u64);
+            (rule.reported == Some(Reported::Clock)).then_some(asked)
+        };
+        let rule = rules.iter().enumerate().find_map(clock);
         Self { rule, runs: Vec::new() }
     }
 
@@ -51,16 +56,15 @@ impl Skews {
         read_at: Timestamp,
         (findings, told): (&mut Findings, Told<'_>),
     ) {
-        let Some(number) = self.rule else { return };
+        let Some((number, window, lines)) = self.rule else { return };
         if self.runs.len() <= place {
             // An alert may have been taken up from the last run.
             let run = Run { is_told: !findings.is_empty(), ..Run::default() };
             self.runs.resize(place + 1, run);
         }
-        let rule = &rules[number];
         let run = &mut self.runs[place];
         let off = read_at.ms().cast_signed() - end_of(event).ms().cast_signed();
-        if off.unsigned_abs() <= rule.window().ms() {
+        if off.unsigned_abs() <= window {
             let was_told = std::mem::take(&mut run.is_told);
             run.lines = 0;
             if was_told {
@@ -72,12 +76,11 @@ impl Skews {
             (run.lines, run.off, run.since) = (0, off, read_at);
         }
         run.lines += 1;
-        let lasts = rule.window() <= read_at.since(run.since);
-        if rule.events_max() as u64 <= run.lines && lasts {
+        if lines <= run.lines && window <= read_at.since(run.since).ms() {
             run.is_told = true;
             let (detail, since, count) = (&*in_words(run.off), run.since, run.lines);
             let found = Found { group: group(event), detail, since, now: read_at, count };
-            findings.hold(rule, number, found, told);
+            findings.hold(&rules[number], number, found, told);
         }
     }
 }
