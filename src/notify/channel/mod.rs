@@ -78,98 +78,80 @@ pub struct ChannelEntry {
     render: fn(&Letter<'_>) -> Result<Parcel, Failure>,
 }
 
+/// What most types have in common.
+const PLAIN: ChannelEntry = ChannelEntry {
+    kind: "",
+    summary: "",
+    keys: &[],
+    default_url: None,
+    for_people: false,
+    needs_secret: None,
+    repeats: false,
+    closes: false,
+    whole: false,
+    min_severity: Severity::Medium,
+    render: webhook::render,
+};
+
 /// Every type of channel, in the order of [`ChannelType`].
 pub const CHANNELS: &[ChannelEntry] = &[
     ChannelEntry {
         kind: "webhook",
         summary: "the alert as JSON by POST, signed by HMAC-SHA-256",
         keys: &["url", "url_file", "token_file", "secret_file", "tls"],
-        default_url: None,
-        for_people: false,
-        needs_secret: None,
-        repeats: false,
-        closes: false,
         whole: true,
-        min_severity: Severity::Medium,
         render: webhook::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "alertmanager",
         summary: "Prometheus' Alertmanager, told again each minute while an alert is open",
         keys: &["url", "url_file", "token_file", "tls"],
-        default_url: None,
-        for_people: false,
-        needs_secret: None,
         repeats: true,
         closes: true,
-        whole: false,
-        min_severity: Severity::Medium,
         render: alertmanager::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "slack",
         summary: "an incoming webhook of Slack",
         keys: &["url_file", "tls"],
-        default_url: None,
         for_people: true,
-        needs_secret: None,
-        repeats: false,
-        closes: false,
-        whole: false,
-        min_severity: Severity::Medium,
         render: slack::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "mattermost",
         summary: "an incoming webhook of Mattermost",
         keys: &["url_file", "tls"],
-        default_url: None,
         for_people: true,
-        needs_secret: None,
-        repeats: false,
-        closes: false,
-        whole: false,
-        min_severity: Severity::Medium,
         render: mattermost::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "teams",
         summary: "a workflow of Teams that takes Adaptive Cards",
         keys: &["url_file", "tls"],
-        default_url: None,
         for_people: true,
-        needs_secret: None,
-        repeats: false,
-        closes: false,
-        whole: false,
-        min_severity: Severity::Medium,
         render: teams::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "ntfy",
         summary: "a topic of ntfy, for phones",
         keys: &["url", "url_file", "token_file", "tls"],
-        default_url: None,
         for_people: true,
-        needs_secret: None,
-        repeats: false,
-        closes: false,
-        whole: false,
-        min_severity: Severity::Medium,
         render: ntfy::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "gotify",
         summary: "an application of Gotify, for phones",
         keys: &["url", "url_file", "token_file", "tls"],
-        default_url: None,
         for_people: true,
         needs_secret: Some("token"),
-        repeats: false,
-        closes: false,
-        whole: false,
-        min_severity: Severity::Medium,
         render: gotify::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "pagerduty",
@@ -178,37 +160,26 @@ pub const CHANNELS: &[ChannelEntry] = &[
         default_url: Some("https://events.pagerduty.com/v2/enqueue"),
         for_people: true,
         needs_secret: Some("routing-key"),
-        repeats: false,
         closes: true,
-        whole: false,
         min_severity: Severity::High,
         render: pagerduty::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "exec",
         summary: "a program of your own, with the alert as JSON on its standard input",
         keys: &["command"],
-        default_url: None,
-        for_people: false,
-        needs_secret: None,
-        repeats: false,
-        closes: false,
         whole: true,
-        min_severity: Severity::Medium,
         render: exec::render,
+        ..PLAIN
     },
     ChannelEntry {
         kind: "file",
         summary: "a file with one alert as JSON a line",
         keys: &["path"],
-        default_url: None,
-        for_people: false,
-        needs_secret: None,
-        repeats: false,
-        closes: false,
         whole: true,
-        min_severity: Severity::Medium,
         render: file::render,
+        ..PLAIN
     },
 ];
 
