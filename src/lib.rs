@@ -28,6 +28,7 @@ pub mod source;
 pub mod notify;
 pub mod survey;
 
+pub mod backtest;
 pub mod report;
 pub mod serve;
 

@@ -289,6 +289,7 @@ of others, and at which line: `GATEWATCH_DATASETS=FOLDER cargo test --test datas
 
 /// How rules are tested: what stands behind the list of them.
 const RULES_TESTS: &str = include_str!("../src/ruletest/page.md");
+const RULES_LIMITS: &str = include_str!("../src/backtest/page.md");
 
 fn limit_in_words(rule: &Rule, limit: &Limit) -> String {
     let mut parts = Vec::new();
@@ -353,6 +354,7 @@ fn rules_page() -> String {
         let (id, title, severity) = (&rule.id, &rule.title, rule.severity);
         let _ = writeln!(page, "| `{id}` {title} | {severity} | {about} | {fires} |");
     }
+    page.push_str(RULES_LIMITS);
     page.push_str(RULES_TESTS);
     page
 }

@@ -22,7 +22,7 @@ const ROWS: &[&[&str]] = &[
     &["store"],
     &["source", "sink"],
     &["notify", "survey"],
-    &["report", "serve"],
+    &["backtest", "report", "serve"],
     &["config"],
     &["daemon", "ruletest"],
     &["cli"],

@@ -1,6 +1,7 @@
 //! The command line: one file a command, and the only place that wires modules together.
 
 mod alerts;
+mod backtest;
 mod blocklist;
 mod check;
 mod completions;
@@ -86,6 +87,8 @@ enum Command {
     Check(check::Args),
     Rules(rules::Args),
     Test(test::Args),
+    Backtest(backtest::Args),
+    Tune(backtest::TuneArgs),
     Alerts(alerts::Args),
     Blocklist(blocklist::Args),
     Report(report::Args),
@@ -103,6 +106,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let line = match Line::command()
         .mut_subcommand("scan", |command| command.after_long_help(input::formats_help()))
+        .mut_subcommand("backtest", |command| command.after_long_help(input::formats_help()))
+        .mut_subcommand("tune", |command| command.after_long_help(input::formats_help()))
         .mut_subcommand("parse", |command| command.after_long_help(input::formats_help()))
         .mut_subcommand("explain", |command| command.after_long_help(input::formats_help()))
         .try_get_matches()
@@ -124,6 +129,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Rules(args) => rules::run(args),
         Command::Test(args) => test::run(args),
+        Command::Backtest(args) => backtest::run(args),
+        Command::Tune(args) => backtest::run_tune(args),
         Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
         Command::Blocklist(args) => blocklist::run(args),
         Command::Report(args) => report::run(args).map(|()| exit::OK),

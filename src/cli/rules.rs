@@ -93,11 +93,16 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<RuleFolder> {
 /// one with the id of another replaces it.
 pub(super) fn in_force(paths: &[PathBuf]) -> Result<Vec<Rule>> {
     let mut rules = rule::builtin();
-    for rule in read(paths)?.alert_rules() {
+    for rule in own(paths)? {
         rules.retain(|known| known.id != rule.id);
         rules.push(rule);
     }
     Ok(rules)
+}
+
+/// The rules in `paths` that raise alerts.
+pub(super) fn own(paths: &[PathBuf]) -> Result<Vec<Rule>> {
+    Ok(read(paths)?.alert_rules())
 }
 
 fn read_quietly(paths: &[PathBuf]) -> Result<RuleFolder> {

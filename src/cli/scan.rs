@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     Ok(code)
 }
 
-fn progress_bar(files: &[PathBuf]) -> ProgressBar {
+pub(super) fn progress_bar(files: &[PathBuf]) -> ProgressBar {
     let total = files::total_bytes(files);
     // Small inputs are done before anybody could read a bar.
     if total < 64 << 20 || !std::io::stderr().is_terminal() {

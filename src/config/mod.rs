@@ -11,6 +11,7 @@ mod problem;
 mod read;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,7 +64,7 @@ pub struct AlertLogConfig {
 }
 
 /// `[rules]`: what is looked for.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct RulesConfig {
     /// Rule files; a rule with the id of a built-in one replaces it.
@@ -72,6 +73,8 @@ pub struct RulesConfig {
     pub folders: Vec<PathBuf>,
     /// Ids of rules that stay silent.
     pub disable: Vec<String>,
+    /// Rules with other limits: all their numbers of events and values times this.
+    pub scale: BTreeMap<String, f64>,
 }
 
 /// `[calendar]`: days and hours of the organisation.

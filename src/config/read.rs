@@ -12,7 +12,7 @@ use super::{
     AlertLogConfig, CalendarConfig, ClientConfig, Config, HostConfig, Problem, RosterConfig,
     RuleFolder, RulesConfig,
 };
-use crate::engine::detect::rule::{self, Rule};
+use crate::engine::detect::rule::{self, Rule, SCALES};
 use crate::engine::detect::sigma::Entry;
 use crate::engine::detect::{Allow, Circumstances, Maintenance};
 use crate::engine::enrich::Logins;
@@ -276,6 +276,32 @@ fn rules_of(config: &RulesConfig, problems: &mut Vec<Problem>) -> (Vec<Rule>, Ve
             problems.push(Problem::new("rules.disable", format!("`{id}` is no rule"), hint));
         }
     }
+    for (id, factor) in &config.scale {
+        match rules.iter_mut().find(|rule| rule.id == *id) {
+            Some(rule) => match scaled(rule, *factor) {
+                Ok(other) => *rule = other,
+                Err((reason, hint)) => problems.push(Problem::new("rules.scale", reason, hint)),
+            },
+            None => {
+                let near = nearest(id, rules.iter().map(|rule| rule.id.as_str()));
+                let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
+                problems.push(Problem::new("rules.scale", format!("`{id}` is no rule"), hint));
+            }
+        }
+    }
     rules.retain(|rule| !config.disable.contains(&rule.id));
     (rules, report)
+}
+
+fn scaled(rule: &Rule, factor: f64) -> Result<Rule, (String, String)> {
+    let id = &rule.id;
+    if !rule.can_be_scaled() {
+        let reason = format!("`{id}` has no number of events or values");
+        return Err((reason, "leave it out, or write a rule of your own with its id".to_owned()));
+    }
+    if !SCALES.contains(&factor) {
+        let hint = format!("write a factor from {} to {}", SCALES.start(), SCALES.end());
+        return Err((format!("`{id}`: {factor} times its limits is out of reach"), hint));
+    }
+    Ok(rule.scaled(factor))
 }

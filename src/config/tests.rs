@@ -48,9 +48,13 @@ fn values_are_checked_against_what_is_known() {
     check(
         "[[source]]\npath = \"/var/log/a.log\"\nformat = \"combine\"\n\
          [[source]]\npath = \"/var/log/a.log\"\ntimezone = \"Mars/Base\"\n\
-         [rules]\ndisable = [\"http.404\"]\n",
+         [rules]\ndisable = [\"http.404\"]\n\
+         scale = { \"http.jndi\" = 2, \"http.crawl\" = 400.0, \"http.craw\" = 2 }\n",
         &[
             "rules.disable: `http.404` is no rule",
+            "rules.scale: `http.craw` is no rule",
+            "rules.scale: `http.crawl`: 400 times its limits is out of reach",
+            "rules.scale: `http.jndi` has no number of events or values",
             "source[0].format: `combine` is no format, did you mean `combined`?",
             "source[1].timezone: `Mars/Base` is no time zone",
             "source[1].name: two sources are called `/var/log/a.log`",

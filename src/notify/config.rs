@@ -15,6 +15,8 @@ use super::error::MailError;
 use crate::engine::detect::Severity;
 use crate::units::Period;
 
+const DAY: Period = Period::from_secs(86_400);
+
 /// `[mail]`: who is told about alerts, and how the mail leaves.
 ///
 /// The first line of each field comment becomes its line in the reference manual.
@@ -52,6 +54,15 @@ pub struct MailConfig {
     /// That one mail, and four an hour for critical alerts, come on top.
     pub max_per_hour: u32,
 
+    /// Alert mails in a day before the rest is told in one mail an hour.
+    pub max_per_day: u32,
+
+    /// How long an alert of medium severity waits when another one was mailed: all that come
+    /// meanwhile are told in one mail.
+    ///
+    /// The first one after a quiet time is mailed at once. `0s` mails each.
+    pub bundle: Period,
+
     /// Time zone of the times in mails, such as `Europe/Paris`.
     ///
     /// The default is the zone of this machine.
@@ -75,6 +86,8 @@ impl Default for MailConfig {
             ca_file: None,
             min_severity: Severity::Medium,
             max_per_hour: 12,
+            max_per_day: 40,
+            bundle: Period::from_secs(3600),
             timezone: None,
             organisation: None,
             retry_for: Period::from_secs(72 * 3600),
@@ -129,12 +142,16 @@ impl MailConfig {
         if self.is_enabled() {
             self.check_addresses(&mut note);
         }
+        let nothing = || "0 would mail nothing".to_owned();
         if self.max_per_hour == 0 {
-            note(
-                "max_per_hour",
-                "0 would mail nothing".into(),
-                "write 1 or more; the default is 12",
-            );
+            note("max_per_hour", nothing(), "write 1 or more; the default is 12");
+        }
+        if self.max_per_day == 0 {
+            note("max_per_day", nothing(), "write 1 or more; the default is 40");
+        }
+        if DAY < self.bundle {
+            let reason = format!("{} is longer than a day", self.bundle);
+            note("bundle", reason, "write a time up to `1d`; the default is `1h`");
         }
         if let Some(name) = &self.timezone
             && TimeZone::get(name).is_err()
@@ -371,6 +388,8 @@ mod tests {
                 config.from = "nobody".into();
                 config.to = vec![];
                 config.max_per_hour = 0;
+                config.max_per_day = 0;
+                config.bundle = Period::from_secs(90_000);
                 config.timezone = Some("Paris".into());
                 config.retry_for = Period(0);
             },
@@ -381,6 +400,8 @@ mod tests {
                  `Name <alerts@example.org>`",
                 "mail.to: nobody would be told; write `to = [\"analyst@example.org\"]`",
                 "mail.max_per_hour: 0 would mail nothing; write 1 or more; the default is 12",
+                "mail.max_per_day: 0 would mail nothing; write 1 or more; the default is 40",
+                "mail.bundle: 25h is longer than a day; write a time up to `1d`; the default is `1h`",
                 "mail.timezone: `Paris` is not a time zone; write an IANA name, such as \
                  `Europe/Paris`",
                 "mail.retry_for: `0s` is too short for a retry; write a minute or more; the \

@@ -79,8 +79,8 @@ pub fn render_storm(
 ) -> RenderedMail {
     let count = alerts.len();
     let lead = [
-        "The hourly limit of alert mails is reached, so these alerts come in one mail, the worst \
-         first. Up to four critical ones an hour still come by themselves.",
+        "The limit of alert mails is reached, so these alerts come in one mail, the worst first. Up to \
+         four critical ones an hour still come by themselves.",
         "Mails come again one by one when an hour has passed with fewer alerts. Nothing is lost: \
          the store keeps each alert.",
     ];
@@ -88,6 +88,24 @@ pub fn render_storm(
     let page = content::list_page("STORM", title, &lead, alerts, context);
     let subject = format!("[gatewatch] STORM: {count} more alerts, {}", worst(alerts));
     list_mail(&page, subject, "storm", key, context, now)
+}
+
+/// The mail that lists what is of medium severity and came while another one had just left; `key` is
+/// the number of the first of them.
+pub fn render_bundle(
+    alerts: &[Alert],
+    key: i64,
+    context: &MailContext,
+    now: Timestamp,
+) -> RenderedMail {
+    let lead = [
+        "Alerts of medium severity come at once after a quiet time; those that follow come together, \
+         an hour later, the worst first. What is worse than medium never waits.",
+    ];
+    let title = format!("{} more alerts of medium severity", alerts.len());
+    let page = content::list_page("TOGETHER", title, &lead, alerts, context);
+    let subject = format!("[gatewatch] {} more alerts, {}", alerts.len(), worst(alerts));
+    list_mail(&page, subject, "together", key, context, now)
 }
 
 /// The one mail about alerts that were raised while old lines were read.

@@ -3,19 +3,21 @@
 //! The dispatcher owns one [`Mailer`] and obeys it: it tells what waits and what happened
 //! ([`Input`]), the machine answers what to do next ([`Action`]).
 //!
-//! Invariant: in any hour at most `max_per_hour` mails leave, and besides them one that lists what
-//! they had no room for, and four for critical alerts. Whatever waits is told or given up, never
-//! forgotten.
+//! Invariant: in any hour at most `max_per_hour` mails leave and in any day at most `max_per_day`, and
+//! besides them in an hour one that lists what they had no room for, and four for critical alerts.
+//! Whatever waits is told or given up, never forgotten.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::MailConfig;
 use crate::engine::detect::Severity;
 use crate::io::Chance;
 use crate::units::{Period, Timestamp};
 
 const HOUR: Period = Period::from_secs(3600);
+const DAY: Period = Period::from_secs(86_400);
 const BACKOFF_MS_MIN: u64 = 60_000;
 const BACKOFF_MS_MAX: u64 = 30 * 60_000;
 /// Mails an hour for critical alerts when the others have used up the limit.
@@ -26,8 +28,25 @@ const CRITICAL_RESERVE: usize = 4;
 pub struct MailerLimits {
     /// Mails in an hour.
     pub max_per_hour: u32,
+    /// Mails in a day.
+    pub max_per_day: u32,
+    /// What is of medium severity or less is told at once when nothing of the kind was told for as
+    /// long, and then once in as long.
+    pub bundle: Period,
     /// A message that waited for longer is given up.
     pub retry_for: Period,
+}
+
+impl MailerLimits {
+    /// Those that the settings say.
+    pub fn of(config: &MailConfig) -> Self {
+        Self {
+            max_per_hour: config.max_per_hour,
+            max_per_day: config.max_per_day,
+            bundle: config.bundle,
+            retry_for: config.retry_for,
+        }
+    }
 }
 
 /// A message that waits in the outbox.
@@ -68,7 +87,9 @@ pub enum Parcel {
     One(i64),
     /// One mail about an incident that got worse before anybody was told; the last is its worst.
     Incident(Vec<i64>),
-    /// One mail that lists what the hourly limit holds back.
+    /// One mail that lists what is of medium severity and waited for the next one of its kind.
+    Bundle(Vec<i64>),
+    /// One mail that lists what the limits hold back.
     Storm(Vec<i64>),
     /// One mail that lists what old lines raised.
     Backfill(Vec<i64>),
@@ -79,7 +100,7 @@ impl Parcel {
     pub fn ids(&self) -> &[i64] {
         match self {
             Self::One(id) => std::slice::from_ref(id),
-            Self::Incident(ids) | Self::Storm(ids) | Self::Backfill(ids) => ids,
+            Self::Incident(ids) | Self::Bundle(ids) | Self::Storm(ids) | Self::Backfill(ids) => ids,
         }
     }
 }
@@ -97,16 +118,18 @@ pub enum Action {
     Idle,
 }
 
-/// The mails of the last hour; kept over a restart, so that a crash loop cannot flood anybody.
+/// The mails of the last day; kept over a restart, so that a crash loop cannot flood anybody.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Sent {
-    /// Mails under the limit.
+    /// Mails under the limits.
     pub ordinary: VecDeque<Timestamp>,
     /// Mails from the reserve for critical alerts.
     pub critical: VecDeque<Timestamp>,
     /// The last mail that listed what was held back; none when an hour passed without need.
     pub storm: Option<Timestamp>,
+    /// The last mail about what is of medium severity.
+    pub bundle: Option<Timestamp>,
 }
 
 /// The state of the channel.
@@ -126,18 +149,20 @@ pub struct Mailer {
 enum Budget {
     Free,
     Ordinary,
+    /// An ordinary one, after which others of medium severity wait.
+    Medium,
     Critical,
     Storm,
 }
 
 impl Mailer {
-    /// Continues with what was sent in the last hour.
+    /// Continues with what was sent in the last day.
     pub fn new(limits: MailerLimits, sent: Sent, chance: Box<dyn Chance>) -> Self {
         let (pending, retry_at) = (Vec::new(), Timestamp::default());
         Self { limits, sent, chance, pending, sending: None, failures: 0, retry_at }
     }
 
-    /// What was sent in the last hour, to be kept.
+    /// What was sent in the last day, to be kept.
     pub fn sent(&self) -> &Sent {
         &self.sent
     }
@@ -187,6 +212,10 @@ impl Mailer {
         match self.take_parcel() {
             Budget::Free => (),
             Budget::Ordinary => self.sent.ordinary.push_back(now),
+            Budget::Medium => {
+                self.sent.ordinary.push_back(now);
+                self.sent.bundle = Some(now);
+            }
             Budget::Critical => self.sent.critical.push_back(now),
             Budget::Storm => self.sent.storm = Some(now),
         }
@@ -227,8 +256,7 @@ impl Mailer {
 
     fn next_parcel(&mut self, now: Timestamp) -> Action {
         self.forget_old(now);
-        let max = self.limits.max_per_hour as usize;
-        let room = max.saturating_sub(self.sent.ordinary.len());
+        let room = self.room(now);
         let reserve = CRITICAL_RESERVE.saturating_sub(self.sent.critical.len());
         let first = self.pending[0];
         if first.letter {
@@ -246,8 +274,7 @@ impl Mailer {
             if first.backfill && 1 < old.len() {
                 return self.send(Parcel::Backfill(old), Budget::Ordinary);
             }
-            let parcel = self.with_its_incident(first);
-            return self.send(parcel, Budget::Ordinary);
+            return self.next_ordinary(first, now);
         }
         if first.severity == Severity::Critical && !first.backfill && 0 < reserve {
             let parcel = self.with_its_incident(first);
@@ -260,6 +287,33 @@ impl Mailer {
                 self.send(Parcel::Storm(all), Budget::Storm)
             }
         }
+    }
+
+    /// Mails that the limits still allow.
+    fn room(&self, now: Timestamp) -> usize {
+        let of_day = self.sent.ordinary.len();
+        let of_hour = self.sent.ordinary.iter().filter(|time| now.since(**time) < HOUR).count();
+        let in_hour = (self.limits.max_per_hour as usize).saturating_sub(of_hour);
+        in_hour.min((self.limits.max_per_day as usize).saturating_sub(of_day))
+    }
+
+    /// What is worse than medium at once; the rest at once too when it is the first for a while, else
+    /// together. `first` is the worst that waits.
+    fn next_ordinary(&mut self, first: Pending, now: Timestamp) -> Action {
+        if Severity::Medium < first.severity {
+            let parcel = self.with_its_incident(first);
+            return self.send(parcel, Budget::Ordinary);
+        }
+        let next = self.sent.bundle.map(|time| time.plus(self.limits.bundle));
+        if let Some(next) = next.filter(|next| now < *next) {
+            return Action::WaitUntil(next);
+        }
+        let parcel = self.with_its_incident(first);
+        let all = self.ids(|pending| !pending.letter);
+        let is_all = parcel.ids().len() == all.len();
+        let parcel =
+            if is_all || self.limits.bundle.ms() == 0 { parcel } else { Parcel::Bundle(all) };
+        self.send(parcel, Budget::Medium)
     }
 
     /// The message, with all that wait and tell of the same incident.
@@ -289,9 +343,10 @@ impl Mailer {
 
     /// Times after `now` come from a clock that was set back; they count no more.
     fn forget_old(&mut self, now: Timestamp) {
-        let recent = |time: &Timestamp| *time <= now && now.since(*time) < HOUR;
-        self.sent.ordinary.retain(recent);
-        self.sent.critical.retain(recent);
+        let recent = |within| move |time: &Timestamp| *time <= now && now.since(*time) < within;
+        self.sent.ordinary.retain(recent(DAY));
+        self.sent.critical.retain(recent(HOUR));
+        self.sent.bundle = self.sent.bundle.filter(|time| *time <= now);
         self.sent.storm = self.sent.storm.filter(|time| *time <= now);
     }
 }
@@ -301,8 +356,12 @@ mod tests {
     use super::*;
     use crate::io::Seeded;
 
-    const LIMITS: MailerLimits =
-        MailerLimits { max_per_hour: 3, retry_for: Period::from_secs(72 * 3600) };
+    const LIMITS: MailerLimits = MailerLimits {
+        max_per_hour: 3,
+        max_per_day: 40,
+        bundle: Period::from_secs(0),
+        retry_for: Period::from_secs(72 * 3600),
+    };
     const START: Timestamp = Timestamp::from_secs(1_795_160_800);
 
     fn mailer() -> Mailer {
@@ -382,6 +441,44 @@ mod tests {
         // A quiet hour ends it.
         let (parcels, _) = drain(&mut mailer, after(7200), &[pending(12, Severity::High)]);
         assert_eq!(vec![Parcel::One(12)], parcels);
+    }
+
+    #[test]
+    fn the_first_of_medium_severity_leaves_at_once_and_the_next_ones_together() {
+        let limits = MailerLimits { bundle: HOUR, max_per_hour: 12, ..LIMITS };
+        let mut mailer = Mailer::new(limits, Sent::default(), Box::new(Seeded::new(1)));
+        let medium = |id| pending(id, Severity::Medium);
+        assert_eq!((vec![Parcel::One(1)], Action::Idle), drain(&mut mailer, START, &[medium(1)]));
+        let waiting = [medium(2), pending(3, Severity::High), medium(4)];
+        assert_eq!(
+            (vec![Parcel::One(3)], Action::WaitUntil(after(3600))),
+            drain(&mut mailer, after(60), &waiting)
+        );
+        assert_eq!(
+            (vec![Parcel::Bundle(vec![2, 4])], Action::Idle),
+            drain(&mut mailer, after(3600), &[medium(2), medium(4)])
+        );
+        // Worse news of the same incident does not wait, and takes along what does.
+        let of = |id, severity| Pending { incident: 7, ..pending(id, severity) };
+        let waiting = [of(5, Severity::Medium), of(6, Severity::High)];
+        let (parcels, _) = drain(&mut mailer, after(3700), &waiting);
+        assert_eq!(vec![Parcel::Incident(vec![5, 6])], parcels);
+    }
+
+    #[test]
+    fn over_the_limit_of_the_day_each_hour_is_summed_up() {
+        let limits = MailerLimits { max_per_day: 4, ..LIMITS };
+        let mut mailer = Mailer::new(limits, Sent::default(), Box::new(Seeded::new(1)));
+        let mut mails = Vec::new();
+        for hour in 0..30 {
+            let waiting: Vec<Pending> =
+                (1..=2).map(|id| pending(10 * hour + id, Severity::High)).collect();
+            let (parcels, _) = drain(&mut mailer, after(3600 * hour as u64), &waiting);
+            mails.extend(parcels);
+        }
+        let singles = mails.iter().filter(|parcel| matches!(parcel, Parcel::One(_))).count();
+        let storms = mails.iter().filter(|parcel| matches!(parcel, Parcel::Storm(_))).count();
+        assert_eq!((8, 26), (singles, storms), "{mails:?}");
     }
 
     #[test]

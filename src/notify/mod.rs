@@ -18,6 +18,7 @@ mod content;
 mod error;
 mod mail;
 mod mailer;
+mod meter;
 mod outbox;
 mod page;
 mod probe;
@@ -34,9 +35,11 @@ pub use config::{MailConfig, MailProblem, Password};
 pub use content::MailContext;
 pub use error::MailError;
 pub use mail::{
-    Letter, RenderedMail, render, render_backfill, render_letter, render_storm, render_test,
+    Letter, RenderedMail, render, render_backfill, render_bundle, render_letter, render_storm,
+    render_test,
 };
 pub use mailer::{Action, Input, Mailer, MailerLimits, Parcel, Pending, Sent};
+pub use meter::MailMeter;
 pub use outbox::{Dispatcher, Fate, Observer, enqueue, enqueue_letter};
 pub use probe::notify_test;
 pub use smtp::{Outcome, SendError, Step, StepKind};

@@ -89,7 +89,7 @@ pub enum Fate {
     Failed,
     /// They were given up.
     Expired,
-    /// The limit per hour held them back, and somebody has taken the mail that lists them.
+    /// A limit held them back, and somebody has taken the mail that lists them.
     RateLimited,
 }
 
@@ -109,7 +109,7 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Goes on with the counts of the last hour that the store has kept, and tries at once what
+    /// Goes on with the counts of the last day that the store has kept, and tries at once what
     /// waits for another attempt.
     pub fn new(
         reader: StoreReader,
@@ -122,9 +122,7 @@ impl Dispatcher {
         let state = reader.cursor(CHANNEL)?.map(|cursor| cursor.state).unwrap_or_default();
         let sent: Sent = serde_json::from_str(&state).unwrap_or_default();
         reader.outbox_retry(CHANNEL, clock.now())?;
-        let limits =
-            MailerLimits { max_per_hour: config.max_per_hour, retry_for: config.retry_for };
-        let mailer = Mailer::new(limits, sent, chance);
+        let mailer = Mailer::new(MailerLimits::of(config), sent, chance);
         let observer: Observer = Box::new(|_, _| ());
         Ok(Self { reader, transport, context, clock, mailer, observer, unmarked: Vec::new() })
     }
@@ -325,11 +323,24 @@ impl Dispatcher {
 }
 
 fn pending(message: &Message, content: &Content) -> Pending {
-    let (severity, backfill, letter, incident) = match content {
-        Content::Alert(alert) => (alert.severity, alert.backfill, false, incident_of(alert)),
-        Content::Letter(_) => (Severity::Info, false, true, 0),
-    };
-    Pending { id: message.id, severity, backfill, letter, incident, created: message.created }
+    let (id, created) = (message.id, message.created);
+    match content {
+        Content::Alert(alert) => pending_alert(id, alert, created),
+        Content::Letter(_) => Pending {
+            id,
+            severity: Severity::Info,
+            backfill: false,
+            letter: true,
+            incident: 0,
+            created,
+        },
+    }
+}
+
+/// Message `id` about an alert, as the mailer knows it.
+pub(super) fn pending_alert(id: i64, alert: &Alert, created: Timestamp) -> Pending {
+    let (severity, backfill) = (alert.severity, alert.backfill);
+    Pending { id, severity, backfill, letter: false, incident: incident_of(alert), created }
 }
 
 /// A number for the incident that `alert` begins or worsens: its id's first digits.
@@ -370,6 +381,7 @@ fn render(
             (mail::render(&worst, context, now), vec![])
         }
         (Parcel::One(_), _, Some(alert)) => (mail::render(alert, context, now), vec![]),
+        (Parcel::Bundle(_), ..) => (mail::render_bundle(&alerts, key, context, now), vec![]),
         (Parcel::Backfill(_), ..) => (mail::render_backfill(&alerts, key, context, now), vec![]),
         (Parcel::Storm(_) | Parcel::One(_) | Parcel::Incident(_), ..) => {
             (mail::render_storm(&alerts, key, context, now), vec![])

@@ -189,6 +189,11 @@ fn many() -> Vec<Alert> {
     (1..=44).map(copy).chain([hostile_scan(), resolved()]).collect()
 }
 
+/// Those that wait for each other.
+fn few() -> Vec<Alert> {
+    many().into_iter().filter(|alert| alert.severity == Severity::Medium).take(5).collect()
+}
+
 /// Every kind of mail by the name of its golden files. The first two alerts are read from there,
 /// and written there under `UPDATE_GOLDEN=1`.
 pub(crate) fn mails(dir: &Path) -> Vec<(&'static str, RenderedMail)> {
@@ -210,6 +215,7 @@ pub(crate) fn mails(dir: &Path) -> Vec<(&'static str, RenderedMail)> {
         ("resolved", mail::render(&resolved(), &context, now(&resolved()))),
         ("update", mail::render(&escalated(), &context, now(&escalated()))),
         ("storm", mail::render_storm(&many(), 117, &context, now(&spray))),
+        ("together", mail::render_bundle(&few(), 41, &context, now(&spray))),
         ("old-lines", mail::render_backfill(&many()[..3], 9, &context, now(&spray))),
     ]
 }

@@ -50,7 +50,7 @@ impl MailServer {
     pub(crate) fn settings(&self) -> String {
         format!(
             "[mail]\nsmtp = \"smtp://{}\"\nfrom = \"gatewatch@example.org\"\n\
-             to = [\"analyst@example.org\"]\nmax_per_hour = 100000\ntimezone = \"UTC\"\n",
+             to = [\"analyst@example.org\"]\nmax_per_hour = 100000\nmax_per_day = 100000\nbundle = \"0s\"\ntimezone = \"UTC\"\n",
             self.address
         )
     }

@@ -251,16 +251,10 @@ fn count_event(alert: &mut Alert, time: Timestamp, times: u32, trace: Option<&Tr
     alert.last_event = alert.last_event.max(time);
     let Some(trace) = trace else { return };
     *alert.statuses.entry(trace.status).or_insert(0) += u64::from(times);
-    if let Some(ip) = trace.client {
-        list(&mut alert.addresses, &ip, |ip| *ip);
-    }
-    if let Some(user) = &trace.user {
-        list(&mut alert.users, &**user, str::to_owned);
-    }
-    list(&mut alert.sites, &*trace.site, str::to_owned);
-    if let Some(path) = &trace.path {
-        list(&mut alert.paths, &**path, str::to_owned);
-    }
+    list(&mut alert.addresses, || trace.client);
+    list(&mut alert.users, || trace.user());
+    list(&mut alert.sites, || Some(trace.site()));
+    list(&mut alert.paths, || trace.path());
     if alert.evidence.len() < MAX_LISTED {
         let origin = &trace.origin;
         let file = if origin.path.is_empty() { &origin.source } else { &origin.path };
@@ -268,19 +262,18 @@ fn count_event(alert: &mut Alert, time: Timestamp, times: u32, trace: Option<&Tr
             time: trace.time,
             file: file.clone(),
             offset: trace.offset,
-            event_id: String::from_utf8_lossy(&trace.event_id).into_owned(),
-            line: trace.line.to_string(),
+            event_id: trace.event_id(),
+            line: trace.line(),
         });
     }
 }
 
-fn list<T, O>(listed: &mut Vec<O>, value: &T, own: fn(&T) -> O)
-where
-    T: PartialEq + ?Sized,
-    O: std::borrow::Borrow<T>,
-{
-    if listed.len() < MAX_LISTED && !listed.iter().any(|known| known.borrow() == value) {
-        listed.push(own(value));
+fn list<T: PartialEq>(listed: &mut Vec<T>, value: impl FnOnce() -> Option<T>) {
+    if listed.len() < MAX_LISTED
+        && let Some(value) = value()
+        && !listed.contains(&value)
+    {
+        listed.push(value);
     }
 }
 

@@ -4,7 +4,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::firing::Firing;
-use super::sketch::Sketches;
+use super::sketch::{self, Sketches};
 use super::steps::Progress;
 use super::window::{LastTimes, LastValues, Sums};
 use crate::units::{Period, Timestamp};
@@ -99,9 +99,9 @@ impl Keys {
         self.index.is_empty()
     }
 
-    /// Bytes that all keys remember.
+    /// Bytes that all keys remember, with those of the sketches.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.sketches.bytes()
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -140,17 +140,37 @@ impl Keys {
     /// The number of a key, if it is known, or new and there is room, or seen often enough: it is
     /// to be remembered for `window`.
     pub(super) fn admit(&mut self, key: &[u8], window: Period, now: Timestamp) -> Option<u32> {
-        // Up to three quarters nothing is asked.
-        if self.keys_max / 4 * 3 <= self.index.len() {
+        if self.is_short_of_room() {
             let hash = self.hasher.hash_one(key);
             let states = &self.states;
             let same = |held: &(u64, u32)| held.0 == hash && *states[held.1 as usize].key == *key;
-            if self.index.find(hash, same).is_none() && !self.sketches.admits(hash, window, now) {
+            if self.index.find(hash, same).is_none() && !self.stands_out(key, window, now) {
                 self.passed += 1;
                 return None;
             }
         }
         Some(self.entry(key, now))
+    }
+
+    /// Up to three quarters of the room nothing is asked, nor where the sketches would take it all.
+    fn is_short_of_room(&self) -> bool {
+        let is_short =
+            self.keys_max / 4 * 3 <= self.index.len() || self.bytes_max / 4 * 3 <= self.bytes();
+        is_short && sketch::BYTES_MAX < self.bytes_max
+    }
+
+    /// Each value of the key was seen more often than most.
+    fn stands_out(&mut self, key: &[u8], window: Period, now: Timestamp) -> bool {
+        let (hasher, sketches) = (&self.hasher, &mut self.sketches);
+        // All are asked, so that all are counted.
+        let admits = |value| sketches.admits(hasher.hash_one(value), window, now);
+        values_of(key).map(admits).fold(true, |all, one| all & one)
+    }
+
+    /// What is asked from now on is about another event.
+    #[inline]
+    pub(super) fn next_event(&mut self) {
+        self.sketches.next_event();
     }
 
     /// The number of a key, which is taken up if it is new.
@@ -198,7 +218,7 @@ impl Keys {
         let state = &mut self.states[number as usize];
         let cost = state.cost();
         self.bytes = self.bytes + cost - std::mem::replace(&mut state.charged, cost);
-        if self.bytes_max < self.bytes {
+        if self.bytes_max < self.bytes() {
             self.let_the_oldest_go();
         }
     }
@@ -239,7 +259,79 @@ pub(super) fn start_key(out: &mut Vec<u8>, rule: usize) {
     out.extend_from_slice(&(rule as u16).to_le_bytes());
 }
 
+/// The values of a key, each as the bytes that tell it apart.
+fn values_of(key: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = key.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let length = match *rest.first()? {
+            4 => 5,
+            6 => 9,
+            _ => TEXT_AT - 2 + usize::from(u16::from_le_bytes([*rest.get(1)?, *rest.get(2)?])),
+        };
+        let value;
+        (value, rest) = rest.split_at_checked(length)?;
+        Some(value)
+    })
+}
+
 /// The rule of a key.
 pub(super) fn rule_of(key: &[u8]) -> usize {
     usize::from(u16::from_le_bytes([key[0], key[1]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::detect::field::Subject;
+    use crate::engine::detect::window::Seen;
+
+    /// Rules about clients, as many as the pack has about those who fail to log in.
+    const OF_CLIENTS: usize = 6;
+
+    /// Has all rules see a failure of `client` as `user`; true where the first one knows the client.
+    fn see(keys: &mut Keys, client: &str, user: &str, now: Timestamp) -> bool {
+        keys.next_event();
+        let mut key = Vec::new();
+        let mut is_known = false;
+        for rule in 0..OF_CLIENTS + 2 {
+            start_key(&mut key, rule);
+            if rule < OF_CLIENTS || rule == OF_CLIENTS + 1 {
+                Subject::ClientNet.append_key_text(client, &mut key);
+            }
+            if OF_CLIENTS <= rule {
+                Subject::Text(crate::engine::batch::Field::User).append_key_text(user, &mut key);
+            }
+            let window = Period::from_secs([600, 3600, 86_400][rule % 3]);
+            if let Some(number) = keys.admit(&key, window, now) {
+                is_known |= rule == 0;
+                keys.state(number).times.see(Seen { time: now, evidence: 0 }, 20);
+                keys.charge(number);
+            }
+        }
+        is_known
+    }
+
+    /// Goal: who comes again is known, however many come once.
+    ///
+    /// Method: strangers at the rate of five million in ten minutes, more than twenty times as many as
+    /// there is room for; one comes again every two seconds.
+    #[test]
+    fn a_crowd_pushes_nobody_out_who_comes_again() {
+        let hasher = RandomState::with_seeds(1, 2, 3, 4);
+        let (keys_max, bytes_max) = (8192, 16 << 20);
+        let mut keys = Keys::new(keys_max, bytes_max, hasher);
+        let (mut tries, mut known) = (0, 0);
+        for n in 0..300_000_u64 {
+            let now = Timestamp::from_ms(6_000_000 + n * 120 / 1000);
+            let [_, a, b, c, ..] = (n << 32).to_be_bytes();
+            see(&mut keys, &format!("10.{a}.{b}.{c}"), &format!("u{n}"), now);
+            if n % 16_667 == 16_666 {
+                tries += 1;
+                known += u32::from(see(&mut keys, "203.0.113.7", "member", now));
+            }
+            assert!(keys.len() <= keys_max && keys.bytes() <= bytes_max + (1 << 20));
+        }
+        assert_eq!(17, tries);
+        assert!(10 <= known, "known at {known} of {tries} tries");
+    }
 }

@@ -10,11 +10,9 @@
 
 use std::sync::Arc;
 
-use aho_corasick::automaton::{Automaton as _, StateID};
-use aho_corasick::dfa::DFA;
-use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Anchored, MatchKind, StartKind};
+use aho_corasick::automaton::StateID;
 
+use super::automaton::Automaton;
 use super::field::Subject;
 use super::predicate::{Gate, Predicate, is_plain_method};
 use crate::engine::batch::{Event, EventBatch, Field};
@@ -36,14 +34,6 @@ struct Scan {
     automaton: Automaton,
     /// By text: the conditions that need it.
     owners: Vec<Vec<u32>>,
-}
-
-/// Finds all texts in one pass.
-#[derive(Debug)]
-enum Automaton {
-    /// The fastest form, and the largest.
-    Table(Box<DFA>),
-    Compact(Box<NFA>),
 }
 
 /// Asks a [`RuleSet`] about one event after the other.
@@ -81,9 +71,6 @@ const MEMO_VALUE_MAX: usize = 512;
 
 /// Shorter ones are read faster than they are looked up.
 const MEMO_VALUE_MIN: usize = 24;
-
-/// Up to this many bytes of texts an automaton may be a table.
-const TABLE_BYTES_MAX: usize = 64 << 10;
 
 const PATH: Subject = Subject::Text(Field::Path);
 const TARGET: Subject = Subject::Text(Field::Target);
@@ -151,64 +138,13 @@ impl Scan {
             }
             same
         });
-        let automaton = Automaton::new(texts.iter().map(|(text, _)| *text).collect());
+        let automaton = Automaton::new(texts.iter().map(|(text, _)| *text));
         let owners = texts.into_iter().map(|(_, owners)| owners);
         match automaton {
             Some(automaton) => Ok(Self { subject, automaton, owners: owners.collect() }),
             None => Err(owners.flatten().collect()),
         }
     }
-}
-
-impl Automaton {
-    fn new(texts: Vec<&[u8]>) -> Option<Self> {
-        let bytes: usize = texts.iter().map(|text| text.len()).sum();
-        if TABLE_BYTES_MAX < bytes {
-            let mut builder = NFA::builder();
-            builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard);
-            return builder.build(texts).ok().map(|nfa| Self::Compact(Box::new(nfa)));
-        }
-        let mut builder = DFA::builder();
-        builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard);
-        let built = builder.start_kind(StartKind::Unanchored).build(texts);
-        built.ok().map(|dfa| Self::Table(Box::new(dfa)))
-    }
-
-    /// Where it begins to read.
-    fn start(&self) -> StateID {
-        let start = match self {
-            Self::Table(dfa) => dfa.start_state(Anchored::No),
-            Self::Compact(nfa) => nfa.start_state(Anchored::No),
-        };
-        start.expect("both are built to begin anywhere in a text")
-    }
-
-    /// Goes over `bytes` from `state`; calls `found` with each text that ends on the way.
-    #[inline]
-    fn read(&self, state: StateID, bytes: &[u8], found: impl FnMut(usize)) -> StateID {
-        match self {
-            Self::Table(dfa) => walk(&**dfa, state, bytes, found),
-            Self::Compact(nfa) => walk(&**nfa, state, bytes, found),
-        }
-    }
-}
-
-#[inline]
-fn walk(
-    automaton: &impl aho_corasick::automaton::Automaton,
-    mut state: StateID,
-    bytes: &[u8],
-    mut found: impl FnMut(usize),
-) -> StateID {
-    for byte in bytes {
-        state = automaton.next_state(Anchored::No, state, *byte);
-        if automaton.is_special(state) && automaton.is_match(state) {
-            for index in 0..automaton.match_len(state) {
-                found(automaton.match_pattern(state, index).as_usize());
-            }
-        }
-    }
-    state
 }
 
 /// Texts of which an event that meets the condition has one at least; `None` where none is known.

@@ -13,6 +13,7 @@ mod alert;
 mod absence;
 mod allow;
 mod announced;
+mod automaton;
 mod board;
 pub mod busy;
 mod calendar;
@@ -48,7 +49,7 @@ use self::board::Board;
 use self::busy::{Busy, Suspects};
 use self::clocks::Clocks;
 use self::condition::{add_to_shares, fires, hash_of, see_values};
-use self::evidence::{Pool, Trace};
+use self::evidence::Pool;
 use self::field::Subject;
 use self::firing::{Firing, is_success};
 use self::keys::Keys;
@@ -263,6 +264,7 @@ impl Detectors {
         alerts: &mut Vec<Alert>,
     ) {
         let board = Arc::clone(&self.board);
+        self.keys.next_event();
         let client = self.client_of(event);
         let is_busy = client.is_some_and(|client| self.busy.see(client, time));
         let is_suspect = client.is_some_and(|client| self.suspects.has(client));
@@ -270,8 +272,7 @@ impl Detectors {
         self.announced.ask(event);
         for at in 0..self.announced.matching().len() {
             let index = self.announced.matching()[at];
-            let number = *evidence
-                .get_or_insert_with(|| self.pool.keep(Trace::of(event, origin, ids.of(event))));
+            let number = *evidence.get_or_insert_with(|| self.pool.keep(event, origin, ids));
             self.matched(index, event, Seen { time, evidence: number }, alerts);
         }
         for candidate in &board.rows[Board::row(event)] {
@@ -281,8 +282,7 @@ impl Detectors {
             let index = candidate.rule as usize;
             let rule = &self.rules[index];
             let mut keep = |pool: &mut Pool| {
-                let number = *evidence
-                    .get_or_insert_with(|| pool.keep(Trace::of(event, origin, ids.of(event))));
+                let number = *evidence.get_or_insert_with(|| pool.keep(event, origin, ids));
                 Seen { time, evidence: number }
             };
             let is_known = !candidate.needs_signs || !signature::of(event).classes.is_empty();

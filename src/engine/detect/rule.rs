@@ -1,19 +1,21 @@
-//! What a rule is; `read` makes one from a rule file.
+//! What a rule is; `read` makes one from a rule file, `scale` one with other limits.
 
 mod read;
+mod scale;
 
-use super::Severity;
 use super::absence::Absence;
 use super::calendar::Hours;
 use super::field::Subject;
 use super::predicate::{Gate, Predicate};
 use super::steps::Steps;
 use super::watch::{Flood, Reported};
+use super::{Severity, busy};
 use crate::engine::batch::Field;
 use crate::units::Period;
 
 pub use read::{parse, parse_each};
 use read::{quiet_after, web};
+pub use scale::SCALES;
 
 /// The rules that come with the program.
 pub const PACK: &str = include_str!("pack.toml");
@@ -135,6 +137,17 @@ impl Rule {
         let steps = self.steps.as_ref().map_or(1, |steps| steps.conditions.len());
         let least = if self.sum.is_some() { SUMMED_MAX } else { steps };
         self.limits.iter().map(|limit| limit.events).fold(least, usize::max)
+    }
+
+    /// Only clients with more than [`busy::EVENTS`] a minute can reach any of its limits.
+    fn is_for_the_busy(&self) -> bool {
+        let is_fast = |limit: &Limit| {
+            let most = limit.values.iter().copied().max().unwrap_or(0).max(limit.events) as u64;
+            let minutes = limit.window.secs().div_ceil(60).max(1);
+            3 * busy::EVENTS <= most && 2 * busy::EVENTS * minutes <= most
+        };
+        let is_of_clients = matches!(self.group_by.first(), Some((_, Subject::ClientNet)));
+        is_of_clients && self.limits.iter().all(is_fast)
     }
 
     /// Values of subject `index` of [`Rule::distinct`] that a key must remember.

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 
 use super::{Absence, FirstSeen, Limit, MAX_LIMIT, Rule, RuleError, Share, Silence, Then};
+use crate::engine::detect::Severity;
 use crate::engine::detect::calendar::Hours;
 use crate::engine::detect::field::Subject;
 use crate::engine::detect::predicate::{Gate, Predicate};
 use crate::engine::detect::steps::{STEPS_MAX, Steps};
 use crate::engine::detect::watch::{self, Flood, Reported};
-use crate::engine::detect::{Severity, busy};
 use crate::units::{Period, TimeOfDay, Weekday};
 
 #[derive(Deserialize)]
@@ -222,9 +222,7 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
         None => Predicate::compile(&raw.condition.unwrap_or_default())?,
     };
     let longest = limits.iter().map(|limit| limit.window).max().unwrap_or_default();
-    let is_for_the_busy =
-        matches!(group_by.first(), Some((_, Subject::ClientNet))) && limits.iter().all(is_fast);
-    Ok(Rule {
+    let mut rule = Rule {
         gate: Gate::of(&condition),
         condition,
         group_by,
@@ -241,7 +239,7 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
         reported: raw.reported,
         flood: raw.flood,
         covered_by: raw.covered_by,
-        is_for_the_busy,
+        is_for_the_busy: false,
         severity: raw.severity,
         severity_field: raw.severity_field.as_deref().map(subject).transpose()?,
         resolve_after: raw.resolve_after.unwrap_or_else(|| quiet_after(longest)),
@@ -252,7 +250,9 @@ fn compile(raw: RawRule) -> Result<Rule, String> {
         version: raw.version,
         title: raw.title,
         category: raw.category,
-    })
+    };
+    rule.is_for_the_busy = rule.is_for_the_busy();
+    Ok(rule)
 }
 
 fn subject(name: &str) -> Result<Subject, String> {
@@ -299,13 +299,6 @@ fn compile_limits(raw: &RawRule) -> Result<(Vec<Subject>, Vec<Limit>), String> {
         limits.push(Limit { window, events, values });
     }
     Ok((subjects, limits))
-}
-
-/// Whether only a client with more than [`busy::EVENTS`] a minute can reach it.
-fn is_fast(limit: &Limit) -> bool {
-    let most = limit.values.iter().copied().max().unwrap_or(0).max(limit.events) as u64;
-    let minutes = limit.window.secs().div_ceil(60).max(1);
-    3 * busy::EVENTS <= most && 2 * busy::EVENTS * minutes <= most
 }
 
 fn compile_share(raw: &RawShare, window: Period) -> Result<Share, String> {

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::super::automaton::Automaton;
 use super::agents::AGENTS;
 use super::class::{Class, Classes};
 use super::cves::CVES;
@@ -51,7 +52,7 @@ impl Candidates {
 /// The compiled lists.
 #[derive(Debug)]
 pub(super) struct Matcher {
-    needs: AhoCorasick,
+    needs: Automaton,
     meanings: Vec<Meaning>,
     agents: AhoCorasick,
     patterns: Vec<(Regex, Class)>,
@@ -87,7 +88,8 @@ impl Matcher {
             each.fold(0, |set, (index, _)| set | 1 << index)
         };
         Self {
-            needs: automaton(texts.iter().map(|(text, _)| *text)),
+            needs: Automaton::new(texts.iter().map(|(text, _)| text.as_bytes()))
+                .expect("the lists are short: a test builds this"),
             meanings: texts.iter().map(|(_, meaning)| *meaning).collect(),
             agents: automaton(AGENTS.iter().copied()),
             patterns: list.iter().map(|pattern| (compile(pattern.regex), pattern.class)).collect(),
@@ -100,7 +102,7 @@ impl Matcher {
 
     /// Something may match in a path in which there is nothing to decode.
     pub(super) fn has_any(&self, path: &[u8]) -> bool {
-        self.needs.is_match(path)
+        self.needs.finds_any(path)
     }
 
     /// What may match in `text`.
@@ -108,13 +110,11 @@ impl Matcher {
         out.patterns = 0;
         out.paths.clear();
         out.cves.clear();
-        for found in self.needs.find_overlapping_iter(text) {
-            match self.meanings[found.pattern().as_usize()] {
-                Meaning::Patterns(set) => out.patterns |= set,
-                Meaning::Path(index) => out.paths.push(index),
-                Meaning::Cve(index) => out.cves.push(index),
-            }
-        }
+        self.needs.read(self.needs.start(), text, |found| match self.meanings[found] {
+            Meaning::Patterns(set) => out.patterns |= set,
+            Meaning::Path(index) => out.paths.push(index),
+            Meaning::Cve(index) => out.cves.push(index),
+        });
     }
 
     /// The classes of the patterns among `candidates` that `view` holds.

@@ -66,8 +66,8 @@ fn shown(text: &str) -> String {
     format!("`{text}`")
 }
 
-/// The versions of HTTP, and none.
-const VERSIONS: &[&[u8]] = &[b"", b"0.9", b"1", b"1.0", b"1.1", b"2", b"3"];
+/// The versions of HTTP, and none; the usual ones first.
+const VERSIONS: &[&[u8]] = &[b"1.1", b"2", b"", b"1.0", b"3", b"0.9", b"1"];
 
 fn request_of<'a>(event: &Event<'a>) -> Request<'a> {
     let row = event.row();

@@ -174,7 +174,7 @@ fn cut(field: &[u8]) -> &[u8] {
 
 fn target(matcher: &Matcher, request: &Request<'_>, scratch: &mut Scratch, signs: &mut Signs) {
     let target = cut(request.target);
-    let Scratch { view, squeezed, path, candidates, .. } = scratch;
+    let Scratch { view, squeezed, path: normal, candidates, .. } = scratch;
     if !is_odd(target, &PATH) && !matcher.has_any(target) {
         if has_odd_ending(target) || is_hidden(target) {
             signs.classes.add(Classes::of(Class::SensitivePath));
@@ -190,8 +190,10 @@ fn target(matcher: &Matcher, request: &Request<'_>, scratch: &mut Scratch, signs
     if let Some(cve) = matcher.cve(candidates, request.method, text) {
         signs.tell(cve);
     }
-    normalise(path_of(text), path);
-    if path.as_slice() != path_of(text) {
+    let mut path = path_of(text);
+    if !is_normal(path) {
+        normalise(path, normal);
+        path = normal.as_slice();
         matcher.candidates(path, candidates);
     }
     if matcher.is_sensitive(candidates, path) || has_odd_ending(path) || is_hidden(path) {
@@ -239,6 +241,12 @@ fn other(
 /// The path in the view of a target.
 fn path_of(view: &[u8]) -> &[u8] {
     &view[..memchr::memchr(PARAM, view).unwrap_or(view.len())]
+}
+
+/// [`normalise`] would change nothing.
+fn is_normal(path: &[u8]) -> bool {
+    let is_odd = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.'] | [b'\\', _] | [_, b'\\']);
+    path.first() == Some(&b'/') && !path.windows(2).any(is_odd)
 }
 
 /// Writes `path` without empty segments, `.` and `..`, and with `/` for every backslash.

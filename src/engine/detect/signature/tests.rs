@@ -296,6 +296,19 @@ fn spliced() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
+    fn the_short_way_to_the_view_of_an_address_leads_to_the_same(
+        address in "[a-cA-C0/._=&?~,@:-]{0,40}",
+    ) {
+        let (mut short, mut long) = (View::default(), View::default());
+        short.read(address.as_bytes(), Shape::Address);
+        long.decode(address.as_bytes(), Shape::Address);
+        prop_assert_eq!(short.text(), long.text());
+        prop_assert_eq!(short.marks, long.marks);
+    }
+}
+
+proptest! {
+    #[test]
     fn any_bytes_are_looked_at_without_harm(
         target in any_text(),
         agent in any_text(),

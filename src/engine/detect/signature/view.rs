@@ -62,6 +62,15 @@ impl View {
         self.marks = Marks::default();
         self.text.clear();
         let field = &field[..field.len().min(FIELD_MAX)];
+        if shape == Shape::Address && is_plain(field) {
+            split_plain(field, &mut self.text);
+        } else {
+            self.decode(field, shape);
+        }
+    }
+
+    /// The long way.
+    pub(super) fn decode(&mut self, field: &[u8], shape: Shape) {
         match shape {
             Shape::Address => split(field, &mut self.text),
             Shape::Text => self.text.extend(field.iter().map(|byte| unmarked(*byte))),
@@ -239,6 +248,42 @@ fn split(field: &[u8], out: &mut Vec<u8>) {
         };
         out.push(mark);
     }
+}
+
+/// There is nothing to decode in an address of these bytes, and nothing to fold but its case.
+fn is_plain(address: &[u8]) -> bool {
+    let is_plain = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'/' | b'.' | b'_' | b'-' | b'=' | b'&' | b'?' | b'~' | b',' | b'@' | b':'
+            )
+    };
+    let mut path = address.split(|byte| *byte == b'?');
+    // An ampersand in a path may begin a character reference.
+    address.iter().fold(true, |all, byte| all & is_plain(byte))
+        && !path.next().unwrap_or_default().contains(&b'&')
+}
+
+/// The view of an address that [`is_plain`]: the short way that most of them take.
+fn split_plain(address: &[u8], out: &mut Vec<u8>) {
+    let (path, query) = match memchr::memchr(b'?', address) {
+        Some(at) => (&address[..at], Some(&address[at + 1..])),
+        None => (address, None),
+    };
+    out.extend_from_slice(path);
+    for parameter in query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&')) {
+        out.push(PARAM);
+        match memchr::memchr(b'=', parameter) {
+            Some(at) if is_name(&parameter[..at]) => {
+                out.extend_from_slice(&parameter[..at]);
+                out.push(VALUE);
+                out.extend_from_slice(&parameter[at + 1..]);
+            }
+            _ => out.extend_from_slice(parameter),
+        }
+    }
+    out.make_ascii_lowercase();
 }
 
 /// What may be the name of a parameter; a `=` in anything else is part of a value without one.
