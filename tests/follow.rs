@@ -7,6 +7,8 @@
 mod http;
 mod support;
 
+#[path = "follow/answers.rs"]
+mod answers;
 #[path = "follow/findings.rs"]
 mod findings;
 #[path = "support/smtp.rs"]

@@ -1,4 +1,5 @@
-//! `gatewatch explain`: one line, how it is understood, and what each rule makes of it.
+//! `gatewatch explain`: one line, how it is understood, and what each rule makes of it; or an alert,
+//! which `explain_alert` does.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -7,8 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::config::complain;
+use super::config::{ConfigArgs, complain};
 use super::exit;
+use super::explain_alert;
 use super::facts::{Fact, Source, facts};
 use super::input::{FormatArgs, host};
 use super::output::{Form, Output, say};
@@ -26,13 +28,20 @@ use crate::io::{Clock as _, SystemClock};
 
 /// Explains a log line: each field with the bytes it came from, the verdict on a log-in with its
 /// reason, and for each rule whether it matches and what decided that.
+///
+/// Of an alert, named by its code: what was counted, what the guards saw, which event made it fire,
+/// and what other limits would have done with the lines that the store still holds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     gatewatch explain '192.0.2.7 - - [20/Nov/2026:07:00:06 +0000] \"GET / HTTP/1.1\" 200 5'\n  \
-    tail -n 1 /var/log/nginx/access.log | gatewatch explain -")]
+    tail -n 1 /var/log/nginx/access.log | gatewatch explain -\n  \
+    gatewatch explain 7A2F-4C1D")]
 pub(super) struct Args {
-    /// The line, in quotes; `-` reads lines from standard input
+    /// The line, in quotes; `-` reads lines from standard input; or the code of an alert
+    #[arg(value_name = "LINE|CODE")]
     line: String,
+    #[command(flatten)]
+    config: ConfigArgs,
     #[command(flatten)]
     format: FormatArgs,
     /// Rules that are asked beside those that come along: a file of ours (.toml), one of Sigma's
@@ -58,6 +67,10 @@ struct Reading {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
+    if explain_alert::is_code(&args.line) {
+        let config = args.config.load_for_state()?;
+        return explain_alert::run(&args.line, &config, args.output);
+    }
     let text = match args.line.as_str() {
         "-" => {
             let mut bytes = Vec::new();

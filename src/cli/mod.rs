@@ -1,28 +1,34 @@
 //! The command line: one file a command, and the only place that wires modules together.
 
 mod alerts;
+mod answer;
 mod backtest;
 mod blocklist;
 mod check;
+mod codes;
 mod completions;
 mod config;
 mod demo;
 mod detect;
 mod explain;
+mod explain_alert;
 mod facts;
 mod files;
 mod init;
 mod input;
 mod notify;
+mod operator;
 mod output;
 mod parse;
 mod privacy;
+mod record;
 mod report;
 mod reveal;
 mod rules;
 mod run;
 mod scan;
 mod siem;
+mod silence;
 mod simulate;
 mod status;
 mod store;
@@ -34,6 +40,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::daemon::DaemonError;
+use crate::engine::answer::Reply;
 use crate::engine::format::FormatError;
 use crate::source::InputError;
 use crate::store::StoreError;
@@ -90,6 +97,17 @@ enum Command {
     Backtest(backtest::Args),
     Tune(backtest::TuneArgs),
     Alerts(alerts::Args),
+    /// Says that somebody looks after an alert: people hear no more of its incident unless it gets worse
+    Ack(answer::Args),
+    /// Puts an incident off: people hear of it again when the time is up, or when it gets worse
+    Snooze(answer::SnoozeArgs),
+    Silence(silence::Args),
+    /// Says that an alert was right; `gatewatch alerts rules` counts such verdicts
+    Confirm(answer::Args),
+    /// Says that an alert was wrong: something else, and harmless
+    FalsePositive(answer::Args),
+    /// Says that an alert was right, and what it tells of is allowed
+    Expected(answer::Args),
     Blocklist(blocklist::Args),
     Report(report::Args),
     Notify(notify::Args),
@@ -131,7 +149,13 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(args),
         Command::Backtest(args) => backtest::run(args),
         Command::Tune(args) => backtest::run_tune(args),
-        Command::Alerts(args) => alerts::run(args).map(|()| exit::OK),
+        Command::Alerts(args) => alerts::run(args),
+        Command::Ack(args) => answer::run(Reply::Ack, args),
+        Command::Snooze(args) => answer::snooze(args),
+        Command::Silence(args) => silence::run(args),
+        Command::Confirm(args) => answer::run(Reply::Confirm, args),
+        Command::FalsePositive(args) => answer::run(Reply::FalsePositive, args),
+        Command::Expected(args) => answer::run(Reply::Expected, args),
         Command::Blocklist(args) => blocklist::run(args),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
         Command::Notify(args) => notify::run(args),

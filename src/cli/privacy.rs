@@ -87,7 +87,7 @@ struct Stored {
     until: &'static str,
 }
 
-const STORED: [Stored; 6] = [
+const STORED: [Stored; 9] = [
     Stored {
         what: "alerts",
         held: |all| all.alerts,
@@ -123,6 +123,24 @@ const STORED: [Stored; 6] = [
         held: |all| all.reveals,
         people: "who of this machine's users asked for whom",
         until: "the newest 100,000",
+    },
+    Stored {
+        what: "answers to alerts",
+        held: |all| all.answers,
+        people: "who of this machine's users said what to which alert",
+        until: HISTORY,
+    },
+    Stored {
+        what: "silences",
+        held: |all| all.silences,
+        people: "addresses and users of whom nothing is told, who asked for it and why",
+        until: "762 days after their end",
+    },
+    Stored {
+        what: "clients from which somebody logged in",
+        held: |all| all.members,
+        people: "addresses, and names of users as hashes that mean nothing on another machine",
+        until: "90 days after the last log-in",
     },
 ];
 

@@ -23,6 +23,7 @@ mod rebuild;
 mod source_format;
 mod sources;
 mod stdin;
+mod telling;
 mod troubles;
 
 use std::collections::HashSet;

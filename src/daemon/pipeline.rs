@@ -19,6 +19,7 @@ use super::journal::{Journal, is_journal};
 use super::rebuild::{incidents_of, reach, rebuild};
 use super::source_format::SourceFormat;
 use super::stdin::{self, Stdin};
+use super::telling;
 use super::{Options, Shared};
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::incident::Incidents;
@@ -26,6 +27,7 @@ use crate::engine::detect::{Alert, Detectors, Finding, LATENESS, Limits, Reporte
 use crate::engine::format::{
     Miss, SAMPLE_LINES, detect_after, directives_of, state_of, with_state,
 };
+use crate::engine::members::Members;
 use crate::engine::memory::Memory;
 use crate::engine::time::TimeReader;
 use crate::io::Clock;
@@ -34,7 +36,7 @@ use crate::notify::channel::ChannelConfig;
 use crate::serve::{Metrics, SourceReading};
 use crate::source::listen::Listeners;
 use crate::source::{Block, Follower, Generation, GenerationId, Notice, SourceConfig};
-use crate::store::{Commit, Frame, NewMessage, Seq, Store, StoreError, StoreReader};
+use crate::store::{Commit, Frame, Seq, Store, StoreError, StoreReader};
 use crate::units::{Period, Timestamp};
 
 /// Raw bytes of one commit at most: they are held in memory until it is done.
@@ -80,6 +82,7 @@ pub(super) struct Pipeline {
     incidents: Incidents,
     hours: Hours,
     matches: Matches,
+    members: Members,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     mail: notify::MailConfig,
@@ -153,6 +156,7 @@ impl Pipeline {
             incidents,
             hours: Hours::new(seed),
             matches: Matches::default(),
+            members: Members::new(seed),
             metrics: Arc::clone(&shared.metrics),
             clock: Arc::clone(&shared.clock),
             mail: config.mail.clone(),
@@ -426,6 +430,7 @@ impl Pipeline {
         self.detectors.see(&self.batch, now, &mut self.alerts);
         self.hours.add(&self.batch, now);
         self.matches.count(&self.batch);
+        self.members.see(&self.batch, now);
         let known = self.batch.events().filter(|event| !event.row().time_is_read);
         let times = known.map(|event| event.row().time);
         let span = times.fold(None, |span: Option<(Timestamp, Timestamp)>, time| {
@@ -510,15 +515,11 @@ impl Pipeline {
         for alert in &mut self.alerts {
             alert.backfill |= !self.options.all_is_live && alert.at.plus(backlog) < now;
         }
-        // What a refused commit left is a part of its incident already.
-        for alert in self.alerts.iter_mut().filter(|alert| alert.part.is_none()) {
-            self.incidents.see(alert);
-        }
-        let mails = self.alerts.iter().filter_map(|alert| notify::enqueue(alert, &self.mail, now));
-        let channels = self.channels.iter().flat_map(|channel| {
-            self.alerts.iter().filter_map(move |alert| channel.enqueue(alert, now))
-        });
-        let outbox: Vec<NewMessage> = mails.chain(channels).collect();
+        let members = self.members.fresh();
+        let known = (&self.store, members.as_slice());
+        telling::prepare(known, &mut self.incidents, &mut self.alerts, now)?;
+        let receivers = (&self.mail, self.channels.as_slice());
+        let outbox = telling::messages(&self.store, &self.alerts, receivers, now)?;
         let mut generations: Vec<(u64, String)> = changes
             .changed
             .iter()
@@ -543,6 +544,7 @@ impl Pipeline {
             outbox: &outbox,
             hours: &hours,
             expired_generations: &expired,
+            members: &members,
         };
         let seq = match self.store.commit(&commit, now) {
             Ok(seq) => seq,
@@ -573,6 +575,7 @@ impl Pipeline {
             self.metrics.add_tally(tally);
         }
         self.hours.committed();
+        self.members.committed();
         self.matches.tell(&self.metrics);
         self.cursors.clear();
         for (source, reading) in self.readings.drain() {

@@ -1,6 +1,7 @@
 //! Pure and synchronous: bytes in, events, counts and alerts out. No file, no socket, no clock.
 
 pub mod address;
+pub mod answer;
 pub mod batch;
 pub mod detect;
 pub mod enrich;
@@ -8,6 +9,7 @@ pub mod feed;
 pub mod field;
 pub mod format;
 pub mod json;
+pub mod members;
 pub mod memory;
 pub mod parse;
 pub mod redact;

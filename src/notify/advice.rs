@@ -30,6 +30,16 @@ pub(crate) fn clients(alert: &Alert) -> Vec<IpNet> {
     nets
 }
 
+/// The clients that advice would block: none of our own networks, and no alert about operations.
+pub fn blockable(alert: &Alert) -> Vec<IpNet> {
+    if alert.rule.category == "ops" {
+        return Vec::new();
+    }
+    let mut nets = clients(alert);
+    nets.retain(|net| !is_own(net));
+    nets
+}
+
 /// The client as a reader knows it: `203.0.113.7`, or a network with its length.
 pub(crate) fn name(net: &IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
@@ -69,6 +79,7 @@ pub(crate) fn blocking(alert: &Alert) -> Vec<Block> {
         blocks.push(Block::Text(format!("To block {}:", name(net))));
         blocks.extend(commands(alert, net));
     }
+    blocks.extend(members(alert, foreign.len()));
     blocks.push(Block::Note(side_effects(alert, &foreign)));
     blocks
 }
@@ -81,14 +92,19 @@ fn is_web(alert: &Alert) -> bool {
 fn crowd_text(alert: &Alert, len: usize) -> String {
     // The list of addresses ends at ten.
     let at_least = if len < 10 { "" } else { "At least " };
-    let instead = if is_web(alert) {
+    let instead = instead(alert);
+    let clients = plural(len as u64, "client address");
+    format!("{at_least}{clients} took part: blocking them one by one seldom helps. {instead}")
+}
+
+/// What helps where blocking does not.
+fn instead(alert: &Alert) -> &'static str {
+    if is_web(alert) {
         "Limit the rate of the page instead (nginx limit_req, Apache mod_qos), or ask for a second \
          factor."
     } else {
         "Allow log-in by key only, or from your own networks only."
-    };
-    let clients = plural(len as u64, "client address");
-    format!("{at_least}{clients} took part: blocking them one by one seldom helps. {instead}")
+    }
 }
 
 fn commands(alert: &Alert, net: &IpNet) -> Vec<Block> {
@@ -103,11 +119,32 @@ fn commands(alert: &Alert, net: &IpNet) -> Vec<Block> {
     commands
 }
 
+/// Whom a block would lock out, as far as the logs have told.
+fn members(alert: &Alert, nets: usize) -> Option<Block> {
+    let from = if nets == 1 { "this address" } else { "these addresses" };
+    match alert.members_90d? {
+        0 => None,
+        count => {
+            let members = plural(u64::from(count), "member");
+            let (them, instead) = (if count == 1 { "this one" } else { "them" }, instead(alert));
+            Some(Block::Strong(format!(
+                "{members} logged in from {from} in the last 90 days: blocking locks {them} out. \
+                 {instead}"
+            )))
+        }
+    }
+}
+
 fn side_effects(alert: &Alert, nets: &[IpNet]) -> String {
-    let members = if alert.successes == 0 {
-        "An office or a phone network may share one address, and a block stops all of its people."
-    } else {
-        "Somebody logged in from there: if that was a member, a block locks them out too."
+    let members = match (alert.successes, alert.members_90d) {
+        (0, Some(0)) => {
+            "No member was seen to log in from there in the last 90 days. An office or a phone network \
+             may still share one address."
+        }
+        (0, _) => {
+            "An office or a phone network may share one address, and a block stops all of its people."
+        }
+        _ => "Somebody logged in from there: if that was a member, a block locks them out too.",
     };
     let mut text = format!("Side effects: {members}");
     if nets.iter().any(|net| net.addr().is_ipv6()) {
@@ -184,6 +221,33 @@ mod tests {
                 "Side effects",
             ],
         );
+    }
+
+    #[track_caller]
+    fn check_members(members: Option<u32>, expected: &str, unexpected: &str) {
+        let alert = Alert { members_90d: members, ..samples::spray() };
+        let text: Vec<String> = blocking(&alert)
+            .into_iter()
+            .filter_map(|block| match block {
+                Block::Strong(text) | Block::Note(text) => Some(text),
+                _ => None,
+            })
+            .collect();
+        let text = text.join("\n");
+        assert!(text.contains(expected) && !text.contains(unexpected), "{text}");
+    }
+
+    #[test]
+    fn members_behind_an_address_are_told_before_it_is_blocked() {
+        check_members(None, "An office", "logged in from");
+        check_members(Some(0), "No member was seen to log in from there", "locks");
+        check_members(
+            Some(1),
+            "1 member logged in from this address in the last 90 days: blocking locks this one out.",
+            "No member",
+        );
+        check_members(Some(3), "3 members logged in from this address", "No member");
+        check_members(Some(3), "Limit the rate of the page instead", "No member");
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The alert log: one JSON object per transition of an alert, a line each, for machines and greps.
+//! The alert log: one JSON object per transition of an alert and per answer to one, a line each, for
+//! machines and greps.
 //!
-//! It follows the table of alerts in the store by number. The cursor keeps the length of the file
-//! along with that number, so that lines written just before a crash are cut off and written
+//! It follows the tables of alerts and answers in the store by number. The cursor keeps the length of the file
+//! along with these numbers, so that lines written just before a crash are cut off and written
 //! again: each transition is there once.
 //!
 //! Invariant: the cursor moves only after the lines are on disk.
@@ -14,8 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::MailError;
-use crate::engine::detect::Alert;
-use crate::engine::render::alert::alert_json;
+use crate::engine::render::alert::{alert_json, answer_json};
 use crate::store::StoreReader;
 use crate::units::{ByteSize, Timestamp};
 
@@ -46,6 +46,8 @@ impl Default for AlertLogLimits {
 struct Position {
     /// Number of the last transition in the log.
     number: i64,
+    /// Number of the last answer in the log.
+    answered: i64,
     /// The file that holds it, and its length then.
     inode: u64,
     length: u64,
@@ -75,34 +77,58 @@ impl AlertLog {
         Ok(log)
     }
 
-    /// Writes the transitions that the store has and the log has not; returns how many.
+    /// Writes the transitions and answers that the store has and the log has not; returns how many.
     pub fn catch_up(&mut self, reader: &StoreReader, now: Timestamp) -> Result<usize, MailError> {
         let mut written = 0;
         loop {
             let alerts = reader.alerts_after(self.position.number, BATCH)?;
-            let Some((last, _)) = alerts.last() else { return Ok(written) };
+            let Some((last, _)) = alerts.last() else { break };
             let last = *last;
-            self.write(alerts.iter().map(|(_, alert)| alert))
-                .map_err(|source| io_error("write", &self.path, source))?;
+            let mut lines = Vec::new();
+            for (_, alert) in &alerts {
+                alert_json(alert, &mut lines);
+                lines.push(b'\n');
+            }
+            self.write(&lines)?;
             self.position.number = last;
-            let state = serde_json::to_string(&self.position).expect("numbers are JSON");
-            reader.save_cursor(READER, reader.last_seq()?, &state, now)?;
+            self.save(reader, now)?;
             written += alerts.len();
+        }
+        loop {
+            let answers = reader.answers_after(self.position.answered, BATCH)?;
+            let Some(last) = answers.last().map(|answer| answer.number) else { return Ok(written) };
+            let mut lines = Vec::new();
+            for answer in &answers {
+                // An alert that is too old to be there has been in the log for long.
+                if let Some(alert) = reader.alerts_named(&answer.alert, 1)?.first() {
+                    answer_json(alert, answer, &mut lines);
+                    lines.push(b'\n');
+                }
+            }
+            self.write(&lines)?;
+            self.position.answered = last;
+            self.save(reader, now)?;
+            written += answers.len();
         }
     }
 
-    fn write<'a>(&mut self, alerts: impl Iterator<Item = &'a Alert>) -> std::io::Result<()> {
-        let mut lines = Vec::new();
-        for alert in alerts {
-            alert_json(alert, &mut lines);
-            lines.push(b'\n');
-        }
+    fn save(&self, reader: &StoreReader, now: Timestamp) -> Result<(), MailError> {
+        let state = serde_json::to_string(&self.position).expect("numbers are JSON");
+        Ok(reader.save_cursor(READER, reader.last_seq()?, &state, now)?)
+    }
+
+    fn write(&mut self, lines: &[u8]) -> Result<(), MailError> {
+        let written = self.append(lines);
+        written.map_err(|source| io_error("write", &self.path, source))
+    }
+
+    fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
         self.settle()?;
         let length = self.position.length;
         if length != 0 && self.limits.max_size.0 < length + lines.len() as u64 {
             self.rotate()?;
         }
-        self.file.write_all(&lines)?;
+        self.file.write_all(lines)?;
         self.file.sync_all()?;
         self.note_length()
     }
@@ -196,7 +222,8 @@ fn io_error(action: &'static str, path: &Path, source: std::io::Error) -> MailEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::detect::AlertState;
+    use crate::engine::answer::{Answer, Reply};
+    use crate::engine::detect::{Alert, AlertState};
     use crate::notify::samples;
     use crate::store::{Commit, Store};
 
@@ -299,6 +326,45 @@ mod tests {
         log.catch_up(&bench.reader, samples::START).expect("written");
         assert_eq!(vec![1, 2], bench.logged());
         assert_eq!(1, fs::read_to_string(bench.path()).expect("text").lines().count());
+    }
+
+    #[test]
+    fn an_answer_is_a_line_behind_its_alert_and_is_written_once() {
+        let mut bench = Bench::new();
+        bench.fire(7);
+        let id = format!("{:032x}", 7);
+        let said = |reply, until| Answer {
+            at: samples::START,
+            reply,
+            incident: id.clone(),
+            alert: id.clone(),
+            until,
+            uid: 1000,
+            login: "admin".to_owned(),
+            note: "our \u{1b}[31m scanner".to_owned(),
+            ..Answer::default()
+        };
+        for answer in [said(Reply::Snooze, Some(samples::START)), said(Reply::Expected, None)] {
+            bench.reader.add_answer(&answer, &[], &[]).expect("stored");
+        }
+        for written in [3, 0] {
+            let mut log = bench.log(AlertLogLimits::default());
+            assert_eq!(written, log.catch_up(&bench.reader, samples::START).expect("written"));
+        }
+        let text = fs::read_to_string(bench.path()).expect("text");
+        assert!(!text.contains('\u{1b}'));
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let of = |line: &serde_json::Value, field: &str| {
+            let alert = &line["gatewatch"]["alert"];
+            (alert[field]["reply"].clone(), alert[field]["by"]["name"].clone())
+        };
+        let (nothing, admin) = (serde_json::Value::Null, "admin");
+        assert_eq!((nothing.clone(), nothing), of(&lines[0], "verdict"));
+        assert_eq!(("snooze".into(), admin.into()), of(&lines[1], "answer"));
+        assert_eq!(("expected".into(), admin.into()), of(&lines[2], "verdict"));
+        assert_eq!("alert_answered", lines[2]["event"]["action"]);
+        assert_ne!(lines[1]["event"]["id"], lines[2]["event"]["id"]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Blocked {
 /// Why a client of an alert is not on the list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LeftOut {
-    /// Somebody logged in from there, so it may be an office.
+    /// Somebody logged in from there, now or in the last 90 days, so it may be an office.
     HasMembers,
     /// It is in a network of ours, or a trusted proxy.
     Ours,
@@ -147,7 +147,7 @@ impl Blocklist {
                 if blocked.severity < alert.severity {
                     (blocked.severity, blocked.code) = (alert.severity, alert.code());
                 }
-                *has_members |= 0 < alert.successes;
+                *has_members |= 0 < alert.successes.max(alert.members_90d.unwrap_or(0).into());
             }
         }
         let mut list = Self::default();
@@ -234,13 +234,20 @@ mod tests {
             alert("198.51.100.4", 29, high, 0),
             alert("10.1.2.3", 29, high, 0),
             alert("192.0.2.10", 29, high, 0),
+            Alert { members_90d: Some(2), ..alert("203.0.113.8", 29, high, 0) },
         ];
         let list = list(&alerts);
         assert_eq!(Vec::<Blocked>::new(), list.blocked);
         let reasons: Vec<LeftOut> = list.left_out.iter().map(|(_, reason)| *reason).collect();
         assert_eq!(
-            vec![LeftOut::Ours, LeftOut::Allowed, LeftOut::Ours, LeftOut::HasMembers],
-            reasons
+            [
+                LeftOut::Ours,
+                LeftOut::Allowed,
+                LeftOut::Ours,
+                LeftOut::HasMembers,
+                LeftOut::HasMembers
+            ],
+            reasons.as_slice()
         );
     }
 

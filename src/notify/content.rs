@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::advice;
 use super::page::{Block, Page, Section};
 use super::text::{cut, length, local, plural, safe, span, visible};
-use crate::engine::detect::{Alert, AlertState, Severity, code_of};
+use super::{advice, answered};
+use crate::engine::detect::{Alert, AlertState, Severity, Step, code_of};
 use crate::units::Timestamp;
 
 /// What a mail knows besides its alert.
@@ -53,6 +53,7 @@ pub(crate) fn subject(alert: &Alert, min_severity: Severity) -> String {
     let told = alert.part.as_ref().and_then(|part| part.before);
     let mark = match alert.state {
         AlertState::Resolved => "RESOLVED ",
+        _ if is_reminder(alert) => "REMINDER ",
         _ if told.is_some_and(|before| min_severity <= before) => "UPDATE ",
         _ => "",
     };
@@ -95,7 +96,7 @@ pub(crate) fn alert_page(alert: &Alert, context: &MailContext, now: Timestamp) -
         sections.push(Section { label: "Evidence", blocks: evidence(alert, context) });
     }
     sections.push(Section { label: "Why told", blocks: vec![Block::Text(why(alert))] });
-    sections.push(Section { label: "Silence", blocks: vec![Block::Text(silence(alert))] });
+    sections.push(Section { label: "Silence", blocks: silence(alert) });
     sections.retain(|section| !section.blocks.is_empty());
     let (badge, colour) = match firing {
         true => (shout(alert.severity), colour(alert.severity)),
@@ -299,6 +300,9 @@ fn worked(alert: &Alert) -> Block {
 fn incident(alert: &Alert, context: &MailContext) -> Vec<Block> {
     let Some(part) = &alert.part else { return Vec::new() };
     let mut blocks = Vec::new();
+    if is_reminder(alert) {
+        blocks.push(Block::Text("Nothing new: it still goes on.".to_owned()));
+    }
     if let Some(escalation) = alert.escalation.filter(|_| alert.state == AlertState::Escalated) {
         let times = if escalation.step == 1 { "ten times" } else { "a hundred times" };
         blocks.push(Block::Text(format!("It is {times} what made the rule fire.")));
@@ -427,18 +431,37 @@ fn why(alert: &Alert) -> String {
     )
 }
 
-fn silence(alert: &Alert) -> String {
-    match alert.state {
-        AlertState::Firing | AlertState::Escalated => format!(
-            "Another mail comes when it gets worse or is over. If it is expected: write rule {} \
-             anew in a file of your own ([rules] files) with a higher limit, allow this client or \
-             user until a day ([[allow]]), or name the rule in [rules] disable.",
-            rule_id(alert)
-        ),
-        AlertState::Resolved => {
-            "This was the last mail about this alert. A new one comes if it starts again.".into()
-        }
+/// How to answer: the commands, and what else keeps such mails away.
+fn silence(alert: &Alert) -> Vec<Block> {
+    if alert.state == AlertState::Resolved {
+        let last = "This was the last mail about this alert. A new one comes if it starts again.";
+        let mut blocks = vec![Block::Text(last.to_owned())];
+        blocks.extend(answered::verdicts(alert));
+        return blocks;
     }
+    let mut blocks = answered::replies(alert);
+    blocks.extend(answered::verdicts(alert));
+    let text = format!(
+        "Another mail comes when it gets worse or is over; after an ack only when it gets worse. If \
+         it is expected again and again: write rule {} anew in a file of your own ([rules] files) \
+         with a higher limit, allow this client or user until a day ([[allow]]), or name the rule \
+         in [rules] disable.",
+        rule_id(alert)
+    );
+    blocks.push(Block::Note(text));
+    blocks
+}
+
+/// The transition that a mail is about: a reminder is one of its own.
+pub(crate) fn transition(alert: &Alert) -> String {
+    match is_reminder(alert) {
+        true => format!("reminded-{}", alert.at.secs()),
+        false => alert.transition(),
+    }
+}
+
+fn is_reminder(alert: &Alert) -> bool {
+    alert.part.as_ref().is_some_and(|part| part.step == Step::Reminded)
 }
 
 /// The code for people; empty for an id that was never ours.

@@ -45,10 +45,11 @@ pub fn render(alert: &Alert, context: &MailContext, now: Timestamp) -> RenderedM
     let page = content::alert_page(alert, context, now);
     let resolved = alert.state == AlertState::Resolved;
     let stamp = local(alert.at, &jiff::tz::TimeZone::UTC, "%Y%m%dT%H%M%SZ");
-    let name = format!("{stamp}-{}-{}.eml", token(&content::code(alert)), alert.transition());
+    let transition = content::transition(alert);
+    let name = format!("{stamp}-{}-{transition}.eml", token(&content::code(alert)));
     let mut mail =
         from_page(&page, content::subject(alert, context.min_severity), context, now, name);
-    let own = format!("{}.{}", token(&alert.id), alert.transition());
+    let own = format!("{}.{transition}", token(&alert.id));
     // One thread for all mails about an incident: they answer the one that opened it.
     let first = alert.part.as_ref().map_or(&alert.id, |part| &part.incident);
     let first = format!("{}.firing", token(first));

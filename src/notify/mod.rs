@@ -11,6 +11,7 @@
 
 mod advice;
 mod alert_log;
+mod answered;
 pub mod blocklist;
 pub mod channel;
 mod config;
@@ -30,7 +31,9 @@ mod smtp_server;
 mod text;
 mod transport;
 
+pub use advice::blockable;
 pub use alert_log::{AlertLog, AlertLogLimits};
+pub use answered::{hold, people, reminders};
 pub use config::{MailConfig, MailProblem, Password};
 pub use content::MailContext;
 pub use error::MailError;

@@ -79,6 +79,7 @@ pub(crate) fn spray() -> Alert {
         escalation: None,
         part: None,
         muted_by: None,
+        members_90d: None,
         backfill: false,
         stays: false,
     }
@@ -144,6 +145,7 @@ pub(crate) fn hostile_scan() -> Alert {
         escalation: None,
         part: None,
         muted_by: None,
+        members_90d: None,
         backfill: false,
         stays: false,
     }

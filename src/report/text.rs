@@ -149,7 +149,8 @@ pub(super) fn state(report: &WeekReport, row: &AlertRow) -> String {
         text.push_str(", found in old lines");
     }
     if let Some(name) = &row.muted_by {
-        text.push_str(&format!(", not mailed because of maintenance: {name}"));
+        let why = if name.starts_with("silence ") { "" } else { "maintenance: " };
+        text.push_str(&format!(", not mailed because of {why}{name}"));
     }
     text
 }

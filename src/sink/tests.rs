@@ -350,13 +350,7 @@ fn alert(id: &str, severity: Severity) -> Alert {
         sites: Vec::new(),
         paths: Vec::new(),
         statuses: [(401, 7)].into(),
-        successes: 0,
-        evidence: Vec::new(),
-        escalation: None,
-        part: None,
-        muted_by: None,
-        backfill: false,
-        stays: false,
+        ..Alert::default()
     }
 }
 

@@ -22,6 +22,8 @@ pub struct AlertFilter {
     pub severity_min: Option<Severity>,
     /// Firing and not resolved.
     pub open_only: bool,
+    /// Of each alert only what was told last.
+    pub last_only: bool,
     /// At most this many.
     pub limit: usize,
 }
@@ -35,6 +37,7 @@ impl Default for AlertFilter {
             rule: None,
             severity_min: None,
             open_only: false,
+            last_only: false,
             limit: 1000,
         }
     }
@@ -125,20 +128,50 @@ impl StoreReader {
 
     /// The transitions that `filter` wants, newest first.
     pub fn alerts(&self, filter: &AlertFilter) -> Result<Vec<Alert>, StoreError> {
+        let numbered = self.alerts_before(filter, None)?;
+        Ok(numbered.into_iter().map(|(_, alert)| alert).collect())
+    }
+
+    /// The transitions that `filter` wants, newest first, each with its number: those behind the
+    /// one of this time and number. Whoever asks for one page after the other needs no room for all
+    /// of them, and holds up nobody who writes.
+    pub fn alerts_before(
+        &self,
+        filter: &AlertFilter,
+        last: Option<(Timestamp, i64)>,
+    ) -> Result<Vec<(i64, Alert)>, StoreError> {
         let sql = "SELECT number, body FROM alerts AS a
              WHERE at >= ?1 AND at < ?2 AND severity >= ?3 AND (?4 IS NULL OR rule = ?4)
-                 AND (NOT ?5 OR (state <> 'resolved' AND NOT EXISTS
-                     (SELECT 1 FROM alerts AS b WHERE b.id = a.id AND b.number > a.number)))
-             ORDER BY at DESC, number DESC LIMIT ?6";
+                 AND (NOT ?5 OR state <> 'resolved')
+                 AND (NOT ?6 OR NOT EXISTS
+                     (SELECT 1 FROM alerts AS b WHERE b.id = a.id AND b.number > a.number))
+                 AND (at, number) < (?7, ?8)
+             ORDER BY at DESC, number DESC LIMIT ?9";
+        let (last_at, last_number) = last.unwrap_or((Timestamp(u64::MAX), i64::MAX));
         let values = params![
             filter.since.unwrap_or_default(),
             filter.until.unwrap_or(Timestamp(u64::MAX)),
             filter.severity_min.map_or(0, Severity::score),
             filter.rule,
             filter.open_only,
+            filter.open_only || filter.last_only,
+            last_at,
+            last_number,
             i64::try_from(filter.limit).unwrap_or(i64::MAX),
         ];
-        let numbered = self.numbered_alerts(sql, values)?;
+        self.numbered_alerts(sql, values)
+    }
+
+    /// Alerts whose id begins with `digits`, each as it was told last, newest first, at most
+    /// `limit`.
+    pub fn alerts_named(&self, digits: &str, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        // Every digit of an id sorts before `g`.
+        let sql = "SELECT number, body FROM alerts AS a WHERE id >= ?1 AND id < ?1 || 'g'
+                 AND NOT EXISTS
+                     (SELECT 1 FROM alerts AS b WHERE b.id = a.id AND b.number > a.number)
+             ORDER BY at DESC, number DESC LIMIT ?2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let numbered = self.numbered_alerts(sql, params![digits, limit])?;
         Ok(numbered.into_iter().map(|(_, alert)| alert).collect())
     }
 
@@ -248,6 +281,44 @@ mod tests {
         check(AlertFilter { severity_min: Some(Severity::High), ..all() }, &["c", "b"]);
         check(AlertFilter { rule: Some("rule.low".to_owned()), ..all() }, &["a", "a"]);
         check(AlertFilter { open_only: true, ..all() }, &["c", "b"]);
+        check(AlertFilter { last_only: true, ..all() }, &["c", "a", "b"]);
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_a_gap() {
+        // Many at the same moment: the number decides.
+        let many: Vec<Alert> = (0..7)
+            .map(|n| alert(&n.to_string(), Firing, Severity::Low, Timestamp::from_secs(n / 4)))
+            .collect();
+        let bench = bench_with(&many);
+        let filter = AlertFilter { limit: 3, ..AlertFilter::default() };
+        let (mut ids, mut last) = (Vec::new(), None);
+        loop {
+            let page = bench.reader.alerts_before(&filter, last).expect("read");
+            let Some((number, alert)) = page.last() else { break };
+            last = Some((alert.at, *number));
+            ids.extend(page.iter().map(|(_, alert)| alert.id.clone()));
+        }
+        assert_eq!(["6", "5", "4", "3", "2", "1", "0"], ids.as_slice());
+    }
+
+    #[test]
+    fn an_alert_is_found_by_the_first_digits_of_its_id() {
+        let at = |seconds| Timestamp::from_secs(seconds);
+        let bench = bench_with(&[
+            alert("7a2f00", Firing, Severity::Low, at(1)),
+            alert("7a2f00", Resolved, Severity::Low, at(2)),
+            alert("7a2e00", Firing, Severity::Low, at(3)),
+        ]);
+        let found = |digits: &str| -> Vec<(String, bool)> {
+            let alerts = bench.reader.alerts_named(digits, 9).expect("read");
+            alerts.into_iter().map(|one| (one.id, one.state == Resolved)).collect()
+        };
+        let (first, second) = (("7a2f00".to_owned(), true), ("7a2e00".to_owned(), false));
+        assert_eq!(vec![second, first.clone()], found("7a2"));
+        assert_eq!(vec![first.clone()], found("7a2f"));
+        assert_eq!(vec![first], found("7a2f00"));
+        assert!(found("7a2f0").len() == 1 && found("8").is_empty() && found("7a2f001").is_empty());
     }
 
     #[test]

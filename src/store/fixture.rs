@@ -108,6 +108,7 @@ pub(super) fn alert(id: &str, state: AlertState, severity: Severity, at: Timesta
         escalation: None,
         part: None,
         muted_by: None,
+        members_90d: None,
         backfill: false,
         stays: false,
     }

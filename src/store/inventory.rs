@@ -35,6 +35,12 @@ pub struct Inventory {
     pub tokens: Held,
     /// Questions about tokens.
     pub reveals: Held,
+    /// What people said to alerts.
+    pub answers: Held,
+    /// Silences.
+    pub silences: Held,
+    /// Who logged in from where.
+    pub members: Held,
 }
 
 impl StoreReader {
@@ -51,6 +57,9 @@ impl StoreReader {
                 dead_letters: held(conn, "dead_letters", "at", "1")?,
                 tokens: held(conn, "tokens", "used", "1")?,
                 reveals: held(conn, "reveals", "at", "1")?,
+                answers: held(conn, "answers", "at", "1")?,
+                silences: held(conn, "silences", "at", "1")?,
+                members: held(conn, "members", "day * 86400000000000", "1")?,
             })
         })
     }

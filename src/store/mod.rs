@@ -11,6 +11,8 @@
 //! | `writer` | [`Store`]: the owner of the file, and what a commit does |
 //! | `reader` | [`StoreReader`]: frames, cursors, ledger |
 //! | `alerts`, `outbox` | what is asked of alerts, hours and messages |
+//! | `answers` | what people say to alerts; silences |
+//! | `members` | who logged in from where, as hashes |
 //! | `inventory` | how much of what it holds |
 //! | `tokens` | what the tokens of sinks stand for, sealed, and who asked |
 //! | `trim` | what goes, and when |
@@ -19,19 +21,21 @@
 //!
 //! Invariants:
 //! - A directory has one [`Store`] at a time, held by a lock on the file `lock`. Readers need no
-//!   lock; what they write is their own cursor and the state of messages.
+//!   lock; what they write is their own cursor, the state of messages and the answers of people.
 //! - Frame numbers start at 1, have no gaps and are never used again. Frames are deleted from the
 //!   oldest on, so those that are there follow each other.
 //! - Damage never keeps the daemon from starting and never makes a reader stand still: a damaged
 //!   file is moved aside, a damaged frame is handed out as such and passed.
 
 mod alerts;
+mod answers;
 mod config;
 mod database;
 mod error;
 mod frame;
 mod inventory;
 mod letters;
+mod members;
 mod outbox;
 mod reader;
 mod schema;

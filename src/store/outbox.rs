@@ -71,7 +71,8 @@ pub struct OutboxCounts {
     pub oldest_waiting: Option<Timestamp>,
 }
 
-/// Adds messages and returns how many were new.
+/// Adds messages and returns how many were new. One that is to be sent later is no older than its
+/// time: it must not be given up because it waited.
 pub(super) fn insert(
     conn: &Connection,
     messages: &[NewMessage],
@@ -89,11 +90,28 @@ pub(super) fn insert(
             message.alert_id,
             message.transition,
             message.due,
-            now,
+            now.max(message.due),
             message.body,
         ])?;
     }
     Ok(added)
+}
+
+/// Gives up what waits for `channel` and tells of `incident`.
+pub(super) fn give_up(
+    conn: &Connection,
+    channel: &str,
+    incident: &str,
+    why: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE outbox SET state = 'expired', ended = ?3, last_error = ?4
+               WHERE state = 'waiting' AND channel = ?1
+                   AND (alert_id = ?2 OR CASE WHEN json_valid(body)
+                         THEN json_extract(body, '$.part.incident') END = ?2)";
+    let why = head(why, ERROR_BYTES_MAX);
+    conn.prepare_cached(sql)?.execute(params![channel, incident, now, why])?;
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Message> {
@@ -173,6 +191,11 @@ impl StoreReader {
                 _ => Ok(told_itself),
             }
         })
+    }
+
+    /// `channel` has sent something about the alert itself, not about its end.
+    pub fn outbox_has_sent(&self, channel: &str, alert_id: &str) -> Result<bool, StoreError> {
+        self.outbox_has_told(channel, alert_id, None, Timestamp::default())
     }
 
     /// When the next message of `channel` is due.

@@ -140,6 +140,45 @@ const MIGRATIONS: &[&str] = &[
         outcome TEXT NOT NULL
     ) STRICT;
     ",
+    // What people say to alerts. `holds` is 1 as long as nothing is told because of it.
+    "
+    CREATE TABLE answers (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        reply TEXT NOT NULL,
+        incident TEXT NOT NULL,
+        alert TEXT NOT NULL,
+        until INTEGER,
+        holds INTEGER NOT NULL,
+        uid INTEGER NOT NULL,
+        login TEXT NOT NULL,
+        note TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX answers_by_incident ON answers (incident, number);
+
+    CREATE TABLE silences (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        ended INTEGER,
+        uid INTEGER NOT NULL,
+        login TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        scope TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX silences_by_end ON silences (until);
+    ",
+    // Who logged in from where, and when last: clients in sixteen bytes, users as hashes, days since
+    // 1970.
+    "
+    CREATE TABLE members (
+        net BLOB NOT NULL,
+        user BLOB NOT NULL,
+        day INTEGER NOT NULL,
+        PRIMARY KEY (net, user)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX members_by_day ON members (day);
+    ",
 ];
 
 /// The version of the database; 0 for an empty one.

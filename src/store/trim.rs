@@ -12,6 +12,7 @@ use super::config::WhenFull;
 use super::database::{last_seq, signed, unsigned};
 use super::error::StoreError;
 use super::frame::Seq;
+use super::members;
 use super::writer::Store;
 use crate::units::{ByteSize, Period, Timestamp};
 
@@ -148,7 +149,7 @@ impl Store {
         })
     }
 
-    /// Deletes hours, alerts, messages and dead letters that are too old. Hours also go, oldest
+    /// Deletes hours, alerts and their answers, messages and dead letters that are too old. Hours also go, oldest
     /// first, when they take more than half of `max_size`, because they must not push out the lines.
     fn trim_history(&self, keep: Trim, trimmed: &mut Trimmed) -> Result<(), StoreError> {
         let old = keep.now.minus(HISTORY);
@@ -166,6 +167,9 @@ impl Store {
             conn.prepare_cached("DELETE FROM outbox WHERE state <> 'waiting' AND ended < ?1")?
                 .execute([old])?;
             conn.prepare_cached("DELETE FROM dead_letters WHERE at < ?1")?.execute([old])?;
+            members::forget(conn, keep.now)?;
+            conn.prepare_cached("DELETE FROM answers WHERE at < ?1")?.execute([old])?;
+            conn.prepare_cached("DELETE FROM silences WHERE until < ?1")?.execute([old])?;
             conn.prepare_cached(
                 "UPDATE outbox SET body = ''
                  WHERE state <> 'waiting' AND state = 'sent' AND ended < ?1 AND body <> ''",

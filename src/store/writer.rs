@@ -13,11 +13,14 @@ use rusqlite::{Connection, params};
 use rustix::fs::{FlockOperation, flock};
 
 use super::alerts;
+use super::answers;
 use super::database::{self, Database, FILE, signed, unsigned};
 use super::error::StoreError;
 use super::frame::{self, Frame, PackedFrames, Packer, Seq, Unpacker};
+use super::members;
 use super::outbox::{self, NewMessage};
 use crate::engine::detect::Alert;
+use crate::engine::members::Member;
 use crate::units::{ByteSize, Timestamp};
 
 /// What one round of the pipeline leaves behind.
@@ -35,6 +38,8 @@ pub struct Commit<'a> {
     pub hours: &'a [(u32, String)],
     /// Keys of files that are gone and read.
     pub expired_generations: &'a [u64],
+    /// Who logged in from where; what is newer stays.
+    pub members: &'a [Member],
 }
 
 impl Commit<'_> {
@@ -46,6 +51,7 @@ impl Commit<'_> {
             && self.outbox.is_empty()
             && self.hours.is_empty()
             && self.expired_generations.is_empty()
+            && self.members.is_empty()
     }
 }
 
@@ -125,7 +131,9 @@ impl Store {
             count(conn, commit.frames)?;
             replace_generations(conn, commit.generations, commit.expired_generations)?;
             alerts::insert(conn, commit.alerts)?;
+            answers::note_news(conn, commit.alerts, now)?;
             outbox::insert(conn, commit.outbox, now)?;
+            members::insert(conn, commit.members)?;
             alerts::replace_hours(conn, packer, commit.hours)?;
             database::last_seq(conn)
         })
@@ -292,6 +300,7 @@ mod tests {
     use super::super::fixture::{Bench, NOW, alert, frame, frames, message, open_plainly};
     use super::*;
     use crate::engine::detect::{AlertState, Severity};
+    use crate::engine::members::day_of;
 
     #[test]
     fn a_frame_comes_back_as_it_was() {
@@ -344,6 +353,7 @@ mod tests {
             outbox: &[message("a1", NOW)],
             hours: &[(7, "{}".to_owned())],
             expired_generations: &[3],
+            members: &[Member { net: [7; 16], user: [7; 8], day: day_of(NOW) }],
         };
         store.commit(&commit, NOW)
     }
@@ -351,13 +361,14 @@ mod tests {
     /// Everything that [`commit_everything`] changes, as text.
     fn state(bench: &Bench) -> String {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             bench.lines(),
             bench.store.generations().expect("generations"),
             bench.reader.alerts_after(0, 10).expect("alerts"),
             bench.reader.outbox_due("mail", NOW, 10).expect("outbox"),
             bench.reader.hours(0, 10).expect("hours"),
             bench.reader.ledger().expect("ledger"),
+            bench.store.members([0; 16], [255; 16], NOW).expect("members"),
         )
     }
 
@@ -370,6 +381,7 @@ mod tests {
             "BEFORE DELETE ON generations",
             "BEFORE INSERT ON alerts",
             "BEFORE INSERT ON outbox",
+            "BEFORE INSERT ON members",
             "BEFORE INSERT ON hours",
         ];
         for failure in failures {
@@ -522,10 +534,10 @@ mod tests {
     fn a_newer_schema_is_refused_and_left_alone() {
         let Bench { dir, store, reader } = Bench::new();
         drop((store, reader));
-        open_plainly(dir.path()).pragma_update(None, "user_version", 9).expect("tamper");
+        open_plainly(dir.path()).pragma_update(None, "user_version", 99).expect("tamper");
         let message = Store::open(dir.path()).expect_err("too new").to_string();
-        assert!(message.contains("schema version 9") && message.contains("up to 5"), "{message}");
-        assert!(matches!(StoreReader::open(dir.path()), Err(StoreError::TooNew { found: 9, .. })));
+        assert!(message.contains("schema version 99") && message.contains("up to 7"), "{message}");
+        assert!(matches!(StoreReader::open(dir.path()), Err(StoreError::TooNew { found: 99, .. })));
         assert!(dir.path().join(FILE).exists());
     }
 

@@ -78,6 +78,7 @@ fn burst() -> Alert {
         escalation: None,
         part: None,
         muted_by: None,
+        members_90d: None,
         backfill: false,
         stays: false,
     }

@@ -233,6 +233,7 @@ impl Watch {
             distinct,
             threshold: expected,
             muted_by: circumstances.muted_by(rule, at),
+            members_90d: None,
             ..blank
         };
         let firing = Firing::of(alert, rule, |_| None);

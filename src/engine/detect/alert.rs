@@ -134,6 +134,8 @@ pub enum Step {
     Continued,
     /// It was the last that was not over.
     Closed,
+    /// Nothing new: it still goes on, and somebody wanted to be told so.
+    Reminded,
 }
 
 impl Step {
@@ -145,12 +147,13 @@ impl Step {
             Self::Worsened => "worsened",
             Self::Continued => "continued",
             Self::Closed => "closed",
+            Self::Reminded => "reminded",
         }
     }
 
     /// It is told to people at once.
     pub fn is_news(self) -> bool {
-        matches!(self, Self::Opened | Self::Worsened | Self::Closed)
+        matches!(self, Self::Opened | Self::Worsened | Self::Closed | Self::Reminded)
     }
 }
 
@@ -269,6 +272,10 @@ pub struct Alert {
     /// The maintenance during which it was raised: recorded, mailed to nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub muted_by: Option<String>,
+    /// Users who logged in from its clients in ninety days: whom a block would lock out. None where
+    /// nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members_90d: Option<u32>,
     /// Raised while old lines were read at start: shown in the report, mailed only in a summary.
     #[serde(default)]
     pub backfill: bool,

@@ -136,6 +136,7 @@ impl Firing {
             escalation: None,
             part: None,
             muted_by: None,
+            members_90d: None,
             backfill: false,
             stays: false,
         }

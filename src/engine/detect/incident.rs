@@ -3,7 +3,7 @@
 //! An alert joins an incident of its family (log-ins, requests, operations) that was active within
 //! the last six hours when both are about the same client, its network, the same user or the same
 //! site. A user or a site links only where a rule was about it: that two strangers tried `root` does
-//! not make them one.
+//! not make them one. An alert that is muted takes part in none.
 //!
 //! Pure: the same alerts in the same order make the same incidents, and those that the store holds
 //! make again what was there before a restart.
@@ -104,6 +104,9 @@ impl Incidents {
     /// Says which incident `alert` belongs to, and what that means for it.
     pub fn see(&mut self, alert: &mut Alert) {
         let part = match alert.state {
+            AlertState::Firing | AlertState::Escalated if alert.muted_by.is_some() => {
+                Some(self.muted(alert))
+            }
             AlertState::Firing => self.fired(alert),
             AlertState::Escalated => self.escalated(alert),
             AlertState::Resolved => self.resolved(alert),
@@ -113,7 +116,10 @@ impl Incidents {
 
     /// Takes up an alert that was stored, as it was told.
     pub fn restore(&mut self, alert: &Alert) {
-        let Some(part) = &alert.part else { return };
+        let is_over = alert.state == AlertState::Resolved;
+        let Some(part) = alert.part.as_ref().filter(|_| alert.muted_by.is_none() || is_over) else {
+            return;
+        };
         let known = self.incidents.iter().position(|incident| incident.id == part.incident);
         let at = known.unwrap_or_else(|| self.open(alert, part.incident.clone()));
         let incident = &mut self.incidents[at];
@@ -143,6 +149,27 @@ impl Incidents {
         let before = Some(incident.severity);
         incident.join(alert, keys);
         Some(incident.part(step, before, 0))
+    }
+
+    /// Nobody is told of `alert`, so it neither opens an incident nor makes one worse: what comes
+    /// after it, and is not muted, must not pass for more of what is known.
+    fn muted(&mut self, alert: &Alert) -> Part {
+        let keys = Keys::of(alert);
+        let linked = |incident: &&Incident| incident.is_linked(alert, &keys);
+        let found = self.incidents.iter().filter(linked).max_by_key(|incident| incident.last);
+        found.map_or_else(
+            || Part {
+                incident: alert.id.clone(),
+                step: Step::Opened,
+                severity: alert.severity,
+                before: None,
+                alerts: 1,
+                opened: alert.at,
+                titles: vec![alert.rule.title.clone()],
+                repeats: 0,
+            },
+            |incident| incident.part(Step::Joined, Some(incident.severity), 0),
+        )
     }
 
     fn escalated(&mut self, alert: &Alert) -> Option<Part> {
@@ -436,6 +463,38 @@ mod tests {
             incidents.see(&mut over(&next, minutes + 1));
         }
         assert_eq!(vec![0, 3, 4, 5], repeats);
+    }
+
+    #[test]
+    fn what_is_muted_hides_nothing_that_is_not() {
+        use Severity::{High, Medium};
+        let client = "203.0.113.7";
+        let muted = |alert| Alert { muted_by: Some("silence 1".to_owned()), ..alert };
+        let first = muted(of_client(0, "auth.spray.client", client, High));
+        let heard = of_client(5, "auth.bruteforce.client", client, Medium);
+        let mut alerts = [
+            first.clone(),
+            heard.clone(),
+            muted(of_client(6, "auth.spray.client", client, High)),
+            over(&heard, 50),
+            muted(over(&first, 51)),
+            of_client(52, "auth.spray.client", client, High),
+        ];
+        let mut incidents = Incidents::default();
+        alerts.iter_mut().for_each(|alert| incidents.see(alert));
+        let steps: Vec<Option<Step>> =
+            alerts.iter().map(|alert| alert.part.as_ref().map(|part| part.step)).collect();
+        let expected = [Step::Opened, Step::Opened, Step::Joined, Step::Closed];
+        assert_eq!(expected.map(Some), steps[..4]);
+        assert_eq!([None, Some(Step::Worsened)], steps[4..]);
+        let incident = |at: usize| alerts[at].part.as_ref().map(|part| part.incident.clone());
+        assert_eq!(Some(heard.id), incident(2));
+
+        let mut again = Incidents::default();
+        alerts[..5].iter().for_each(|alert| again.restore(alert));
+        let mut last = Alert { part: None, ..alerts[5].clone() };
+        again.see(&mut last);
+        assert_eq!(alerts[5], last);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod known;
 mod maintenance;
 pub mod matcher;
 pub mod predicate;
+pub mod reckoning;
 mod resume;
 pub mod rule;
 pub mod sigma;

@@ -12,15 +12,49 @@ use serde::{Serialize, Serializer};
 use super::event_id::EventId;
 use super::limits::ALL_ELSE;
 use super::of_alert::AlertView;
+use crate::engine::answer::{Answer, Standing};
 use crate::engine::batch::Origin;
 use crate::engine::detect::{Alert, AlertState};
 use crate::escape::push_json;
+use crate::units::Timestamp;
 
 /// Appends `alert` as one minified JSON object, without a line ending.
 ///
 /// JSON escapes control characters itself, so hostile text cannot end the line.
 pub fn alert_json(alert: &Alert, out: &mut Vec<u8>) {
     push_json(out, &document(alert, &[]));
+}
+
+/// The same with what people said to it.
+pub fn answered_alert_json(alert: &Alert, standing: &Standing<'_>, out: &mut Vec<u8>) {
+    let mut document = document(alert, &[]);
+    document.gatewatch.alert.verdict = standing.verdict.map(Said::of);
+    document.gatewatch.alert.answer = standing.attention.map(Said::of);
+    push_json(out, &document);
+}
+
+/// An answer as a line of its own, for the alert log: the alert as it was told last, and who said
+/// what about it.
+pub fn answer_json(alert: &Alert, answer: &Answer, out: &mut Vec<u8>) {
+    let mut document = document(alert, &[]);
+    document.timestamp = answer.at.rfc3339();
+    document.event.action = "alert_answered";
+    document.event.id = answer_id(answer);
+    let said = Some(Said::of(answer));
+    let alert = &mut document.gatewatch.alert;
+    match answer.reply.is_verdict() {
+        true => alert.verdict = said,
+        false => alert.answer = said,
+    }
+    push_json(out, &document);
+}
+
+/// `event.id` of an answer.
+fn answer_id(answer: &Answer) -> String {
+    let origin = Origin { source: "gatewatch:answer".to_owned(), ..Origin::default() };
+    let name = format!("{}-{}", answer.alert, answer.number);
+    let id = EventId::new(&origin).of_line(answer.at.ms(), 0, name.as_bytes());
+    id.map(char::from).iter().collect()
 }
 
 /// The same for a message that must be short: the lines and the advice go first, then the lists. What
@@ -244,7 +278,50 @@ struct Details<'a> {
     incident: Option<Incident<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     muted_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collateral: Option<Collateral>,
     backfill: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Said<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Said<'a>>,
+}
+
+/// Whom a block of its clients would hurt.
+#[derive(Serialize)]
+struct Collateral {
+    members_90d: u32,
+}
+
+/// What somebody said.
+#[derive(Serialize)]
+struct Said<'a> {
+    reply: &'static str,
+    at: String,
+    by: Speaker<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    note: &'a str,
+}
+
+/// A user of the system.
+#[derive(Serialize)]
+struct Speaker<'a> {
+    name: &'a str,
+    id: u32,
+}
+
+impl<'a> Said<'a> {
+    fn of(answer: &'a Answer) -> Self {
+        Self {
+            reply: answer.reply.name(),
+            at: answer.at.rfc3339(),
+            by: Speaker { name: &answer.login, id: answer.uid },
+            until: answer.until.map(Timestamp::rfc3339),
+            note: &answer.note,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -353,7 +430,10 @@ fn details(alert: &Alert, first_seen: String, last_seen: String) -> Details<'_> 
             opened: part.opened.rfc3339(),
         }),
         muted_by: alert.muted_by.as_deref(),
+        collateral: alert.members_90d.map(|members_90d| Collateral { members_90d }),
         backfill: alert.backfill,
+        verdict: None,
+        answer: None,
     }
 }
 
@@ -396,7 +476,7 @@ pub fn transition_id(alert: &Alert) -> String {
 mod tests {
     use super::*;
     use crate::engine::detect::{Evidence, RuleInfo, Severity};
-    use crate::units::{Period, Timestamp};
+    use crate::units::Period;
 
     fn alert() -> Alert {
         Alert {
@@ -436,6 +516,7 @@ mod tests {
             escalation: None,
             part: None,
             muted_by: None,
+            members_90d: None,
             backfill: false,
             stays: false,
         }

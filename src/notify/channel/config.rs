@@ -276,6 +276,12 @@ impl ChannelConfig {
         }
     }
 
+    /// People read it, so they are told of incidents, and can have enough of one.
+    pub fn is_for_people(&self) -> bool {
+        let entry = self.kind.entry();
+        entry.for_people && !entry.closes
+    }
+
     /// The least severity that is told.
     pub fn least_severity(&self) -> Severity {
         self.min_severity.unwrap_or_else(|| self.kind.entry().min_severity)

@@ -4,6 +4,7 @@
 //! holds no link, whatever the log held. What is special in a channel's own syntax is its renderer's
 //! business.
 
+use super::super::answered;
 use super::super::content::{self, MailContext};
 use super::super::page::{Block, Page};
 use super::super::text::{cut, safe};
@@ -87,9 +88,13 @@ impl Told {
         let (page, about) = match matter {
             Matter::Alert(alert) => {
                 let rule = safe(&alert.rule.id, 60);
+                let code = content::code(alert);
+                // What was never stored, as that mail is down, cannot be answered.
+                let known = answered::plain_code(alert).filter(|_| alert.part.is_some());
+                let how = known.map(|code| format!(" (gatewatch ack {code})")).unwrap_or_default();
                 (
                     content::alert_page(alert, context, now),
-                    format!("alert {}, rule {rule}, ", content::code(alert)),
+                    format!("alert {code}{how}, rule {rule}, "),
                 )
             }
             Matter::OldLines(alerts) => (old_lines(alerts, context), String::new()),

@@ -62,6 +62,7 @@ fn alert(rule: &str, severity: Severity, state: AlertState) -> Alert {
         escalation: None,
         part: None,
         muted_by: None,
+        members_90d: None,
         backfill: false,
         stays: false,
     }

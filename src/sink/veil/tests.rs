@@ -237,6 +237,7 @@ fn alert(ip: IpAddr, odd: &str, name: &str) -> Alert {
         escalation: None,
         part: None,
         muted_by: None,
+        members_90d: None,
         backfill: false,
         stays: false,
     }
