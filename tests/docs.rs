@@ -50,7 +50,7 @@ const FOLDERS: &[&str] =
     &["src/", "tests/", "deploy/", "docs/", "dashboards/", "templates/", "benches/", "examples/"];
 
 /// Lines of the architecture page: more than this nobody reads.
-const ARCHITECTURE_LINES_MAX: usize = 300;
+const ARCHITECTURE_LINES_MAX: usize = 330;
 
 const METRICS_HEAD: &str = "\
 # Metrics
@@ -185,7 +185,7 @@ fn every_configuration_that_a_page_shows_is_sound() {
 fn the_architecture_page_is_short_and_knows_every_module() {
     let page = read("ARCHITECTURE.md");
     let lines = page.lines().count();
-    assert!(lines <= ARCHITECTURE_LINES_MAX, "{lines} lines; nobody reads more than 300");
+    assert!(lines <= ARCHITECTURE_LINES_MAX, "{lines} lines; nobody reads more than {ARCHITECTURE_LINES_MAX}");
     for line in read("src/lib.rs").lines() {
         let Some(module) = line.strip_prefix("pub mod ") else { continue };
         let entry = format!("\n**`{}`** ", module.trim_end_matches(';'));
