@@ -25,6 +25,7 @@ pub mod store;
 pub mod sink;
 pub mod source;
 
+pub mod history;
 pub mod notify;
 pub mod survey;
 

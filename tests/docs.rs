@@ -13,6 +13,7 @@ use gatewatch::config::Config;
 use gatewatch::engine::detect::explain::name_of;
 use gatewatch::engine::detect::rule::{self, Limit, Rule};
 use gatewatch::engine::detect::{Reported, signature};
+use gatewatch::history::{COLUMNS, SCHEMA_VERSION};
 use gatewatch::serve::reference;
 
 /// Pages for people, from the root of the repository.
@@ -32,6 +33,7 @@ const PAGES: &[&str] = &[
     "docs/channels.md",
     "docs/detection.md",
     "docs/encodings.md",
+    "docs/history.md",
     "docs/metrics.md",
     "docs/rules.md",
     "docs/siem/elastic.md",
@@ -185,7 +187,10 @@ fn every_configuration_that_a_page_shows_is_sound() {
 fn the_architecture_page_is_short_and_knows_every_module() {
     let page = read("ARCHITECTURE.md");
     let lines = page.lines().count();
-    assert!(lines <= ARCHITECTURE_LINES_MAX, "{lines} lines; nobody reads more than {ARCHITECTURE_LINES_MAX}");
+    assert!(
+        lines <= ARCHITECTURE_LINES_MAX,
+        "{lines} lines; nobody reads more than {ARCHITECTURE_LINES_MAX}"
+    );
     for line in read("src/lib.rs").lines() {
         let Some(module) = line.strip_prefix("pub mod ") else { continue };
         let entry = format!("\n**`{}`** ", module.trim_end_matches(';'));
@@ -357,6 +362,25 @@ fn rules_page() -> String {
     page.push_str(RULES_LIMITS);
     page.push_str(RULES_TESTS);
     page
+}
+
+const HISTORY_HEAD: &str = include_str!("../src/history/page.md");
+
+#[test]
+fn the_page_of_the_archive_lists_its_columns() {
+    let mut made = HISTORY_HEAD.to_owned();
+    write!(
+        made,
+        "## Columns\n\nVersion {SCHEMA_VERSION}, which each file names as `gatewatch.schema`. A column is \
+         never renamed and never gets another type; new ones come at the end. What an event does not \
+         say is null.\n\n| column | type | what it says |\n|---|---|---|\n"
+    )
+    .expect("memory");
+    for column in COLUMNS {
+        let (name, about) = (column.name, column.about);
+        writeln!(made, "| `{name}` | {} | {about} |", column.type_name()).expect("memory");
+    }
+    check_page("docs/history.md", &made);
 }
 
 #[test]

@@ -21,7 +21,7 @@ const ROWS: &[&[&str]] = &[
     &["engine", "sample"],
     &["store"],
     &["source", "sink"],
-    &["notify", "survey"],
+    &["history", "notify", "survey"],
     &["backtest", "report", "serve"],
     &["config"],
     &["daemon", "ruletest"],

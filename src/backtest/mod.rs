@@ -147,7 +147,7 @@ impl Backtest {
 
     /// The time that the events cover, in weeks.
     pub fn weeks(&self) -> f64 {
-        let covered = self.first.map_or(Period::default(), |first| self.last.since(first));
+        let covered = self.first.map_or_else(Period::default, |first| self.last.since(first));
         covered.ms() as f64 / WEEK.ms() as f64
     }
 

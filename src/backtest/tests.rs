@@ -109,10 +109,6 @@ fn limits_for_eight_weeks_hold_for_eight_others() {
         assert!(0.7 * wish <= then.mails as f64, "{} mails for {wish}: too few", then.mails);
         let others = run(&weeks(seed + 100, 250), vec![with_scales(&rules, &scales)]).remove(0);
         assert!(others.rules.contains_key("auth.spray.client"), "the attack is told: {others:?}");
-        println!(
-            "seed {seed}: {now} mails, {wish:.0} wished for, {} on others; {scales:?}",
-            others.mails
-        );
         wished += wish;
         got += others.mails;
     }

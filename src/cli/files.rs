@@ -57,6 +57,16 @@ pub(super) struct Plan {
     pub(super) host: String,
     /// Threads that parse.
     pub(super) workers: usize,
+    /// The files are logs of a source of the configuration, and their events have its ids.
+    pub(super) named: Option<Named>,
+}
+
+/// A source of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) source: String,
+    /// Site of lines without a virtual host.
+    pub(super) site: String,
 }
 
 /// One file while it is read.
@@ -292,7 +302,7 @@ impl Input {
             problem: None,
             code: exit::OK,
         };
-        let origin = Origin {
+        let mut origin = Origin {
             source: if path == Path::new("-") {
                 "stdin".into()
             } else {
@@ -302,12 +312,18 @@ impl Input {
             host: plan.host.clone(),
             ..Origin::default()
         };
+        let mut read_at = plan.now;
+        if let Some(Named { source, site }) = &plan.named {
+            (origin.source, origin.site) = (source.clone(), site.clone());
+            // A line without a time gets the same one whenever it is read.
+            read_at = modified;
+        }
         let first = Text {
             origin: Arc::new(origin),
             bytes: Vec::new(),
             from: 0,
             truncated_last: false,
-            read_at: plan.now,
+            read_at,
         };
         input.advance(Vec::new(), &first);
         if plan.format == "auto"

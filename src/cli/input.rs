@@ -90,25 +90,8 @@ impl InputArgs {
 impl FormatArgs {
     /// The plan for `files`, parsed by so many threads.
     pub(super) fn plan(&self, files: &[PathBuf], workers: usize) -> Result<Plan> {
-        if files.iter().any(|path| path == Path::new("-")) && io::stdin().is_terminal() {
-            // Who forgot to name a file should not wonder why nothing happens.
-            say("Reading standard input. Type or paste log lines, then Ctrl-D; or name log files.");
-        }
-        let Inputs { paths, left_out } = find_inputs(files)?;
-        if !left_out.is_empty() {
-            let names = left_out.iter().map(|path| visible(&path.display().to_string()));
-            let names = names.collect::<Vec<_>>().join(", ");
-            say(&format!("Left out, for they hold no text that can be read here: {names}"));
-        }
-        Ok(Plan {
-            paths,
-            format: self.definition()?,
-            zone: self.zone()?,
-            now: SystemClock.now(),
-            keep_empty: false,
-            host: host(),
-            workers,
-        })
+        let plan = plan(files, self.definition()?, self.zone()?)?;
+        Ok(Plan { workers, ..plan })
     }
 
     /// `auto`, or a definition of a format set.
@@ -189,6 +172,30 @@ pub(super) fn formats_help() -> String {
         help.push_str(&format!("  {name:<width$}  {text}\n"));
     }
     help
+}
+
+/// The plan for files of a format, parsed by a thread for each core.
+pub(super) fn plan(files: &[PathBuf], format: String, zone: TimeZone) -> Result<Plan> {
+    if files.iter().any(|path| path == Path::new("-")) && io::stdin().is_terminal() {
+        // Who forgot to name a file should not wonder why nothing happens.
+        say("Reading standard input. Type or paste log lines, then Ctrl-D; or name log files.");
+    }
+    let Inputs { paths, left_out } = find_inputs(files)?;
+    if !left_out.is_empty() {
+        let names = left_out.iter().map(|path| visible(&path.display().to_string()));
+        let names = names.collect::<Vec<_>>().join(", ");
+        say(&format!("Left out, for they hold no text that can be read here: {names}"));
+    }
+    Ok(Plan {
+        paths,
+        format,
+        zone,
+        now: SystemClock.now(),
+        keep_empty: false,
+        host: host(),
+        workers: cores(),
+        named: None,
+    })
 }
 
 /// The zone of that name, or the machine's.

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod answer;
+mod backfill;
 mod backtest;
 mod blocklist;
 mod check;
@@ -21,12 +22,14 @@ mod operator;
 mod output;
 mod parse;
 mod privacy;
+mod query;
 mod record;
 mod report;
 mod reveal;
 mod rules;
 mod run;
 mod scan;
+mod search;
 mod siem;
 mod silence;
 mod simulate;
@@ -34,6 +37,7 @@ mod status;
 mod store;
 mod test;
 mod turns;
+mod when;
 
 use std::process::ExitCode;
 
@@ -109,6 +113,9 @@ enum Command {
     /// Says that an alert was right, and what it tells of is allowed
     Expected(answer::Args),
     Blocklist(blocklist::Args),
+    Search(search::Args),
+    Query(query::Args),
+    Backfill(backfill::Args),
     Report(report::Args),
     Notify(notify::Args),
     Siem(siem::Args),
@@ -157,6 +164,9 @@ pub fn main() -> ExitCode {
         Command::FalsePositive(args) => answer::run(Reply::FalsePositive, args),
         Command::Expected(args) => answer::run(Reply::Expected, args),
         Command::Blocklist(args) => blocklist::run(args),
+        Command::Search(args) => search::run(args),
+        Command::Query(args) => query::run(args),
+        Command::Backfill(args) => backfill::run(args),
         Command::Report(args) => report::run(args).map(|()| exit::OK),
         Command::Notify(args) => notify::run(args),
         Command::Siem(args) => siem::run(args),

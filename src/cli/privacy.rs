@@ -176,6 +176,15 @@ fn kept(config: &Config, inventory: Option<Inventory>) -> Vec<Row> {
     }));
     let path = config.alert_log_path();
     rows.push(row("alert log", &path, "addresses, names of users, lines", "five files of 10 MiB"));
+    if config.history.enabled {
+        let limit = config.history.max_size.map_or_else(
+            || "2 GiB or a tenth of the free disk".to_owned(),
+            |size| size.to_string(),
+        );
+        let until = format!("{} days, at most {limit}", config.history.keep_days());
+        let people = "every event: addresses, names of users, agents, pages";
+        rows.push(row("archive", &config.history_path(), people, &until));
+    }
     if let Some(directory) = &config.mail.directory {
         let until = "until somebody deletes them";
         rows.push(row("mails as files", directory, "the same as mails", until));

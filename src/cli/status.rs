@@ -6,7 +6,9 @@ use serde_json::json;
 use super::config::ConfigArgs;
 use super::exit;
 use super::output::{Form, Output};
+use crate::config::Config;
 use crate::escape::{json_line, visible};
+use crate::history::{History, READER};
 use crate::io::{Clock as _, SystemClock};
 use crate::notify::channel::ChannelConfig;
 use crate::sink::{Progress, SinkConfig};
@@ -78,6 +80,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
                 let counts = reader.outbox_counts_of(&channel.name)?;
                 show_channel(channel, &counts, now, &mut out)?;
             }
+            show_history(&config, &reader, &mut out)?;
             let mail = reader.outbox_counts_of("mail")?;
             out.line(&format!("mail: {} wait, {} were sent", mail.waiting, mail.sent))?;
             if let Some(reason) = mail.failed_last {
@@ -88,6 +91,29 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     out.flush()?;
     let fails = lines.iter().any(|line| line.progress.failure.is_some());
     Ok(if fails { exit::FOUND } else { exit::OK })
+}
+
+fn show_history(config: &Config, reader: &StoreReader, out: &mut Output) -> Result<()> {
+    if !config.history.enabled {
+        return Ok(());
+    }
+    let history = History::new(&config.history_path());
+    let extent = history.extent()?;
+    let seq = reader.cursor(READER)?.map(|cursor| cursor.seq).unwrap_or_default();
+    let waiting = reader.waiting_after(seq)?.lines;
+    let day = |day: u64| Timestamp::from_secs(day * 86_400).rfc3339()[..10].to_owned();
+    let since = extent.oldest.map_or_else(String::new, |oldest| format!(" since {}", day(oldest)));
+    let place = history.directory().display().to_string();
+    out.line(&format!(
+        "archive {}: {} files, {}{since}; {waiting} events wait in the store",
+        visible(&place),
+        extent.parts,
+        ByteSize(extent.bytes)
+    ))?;
+    if 0 < extent.aside {
+        out.line(&format!("  {} damaged files are kept in its `_damaged`", extent.aside))?;
+    }
+    Ok(())
 }
 
 fn line_of(

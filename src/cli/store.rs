@@ -16,6 +16,7 @@ use crate::engine::batch::EventBatch;
 use crate::engine::render::alert::alert_json;
 use crate::engine::render::{Agent, Encoder, Encoding};
 use crate::escape::{json_line, visible};
+use crate::history::History;
 use crate::store::{Frame, Seq, StoreReader};
 use crate::units::ByteSize;
 
@@ -28,7 +29,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Reads all of it and compares every frame with its checksum; exit code 1 if one is damaged
+    /// Reads it and the archive, and compares all checksums; exit code 1 if one is wrong
     Verify(ConfigArgs),
     /// Tells what is in it: sources, frames, readers
     Inspect(ConfigArgs),
@@ -87,6 +88,12 @@ fn verify(config: &ConfigArgs) -> Result<u8> {
     for seq in &verdict.damaged_seqs {
         out.line(&format!("  frame {} is damaged; its lines are passed over", seq.0))?;
     }
+    let (parts, damaged) = History::new(&config.history_path()).verify()?;
+    out.line(&format!("parts of the archive: {parts} read, {} damaged", damaged.len()))?;
+    for path in &damaged {
+        let path = path.display().to_string();
+        out.line(&format!("  {} is not what was written", visible(&path)))?;
+    }
     let is_sound = verdict.structure_sound && verdict.damaged == 0;
     if !is_sound {
         out.line(
@@ -94,7 +101,7 @@ fn verify(config: &ConfigArgs) -> Result<u8> {
         )?;
     }
     out.flush()?;
-    Ok(if is_sound { exit::OK } else { exit::FOUND })
+    Ok(if is_sound && damaged.is_empty() { exit::OK } else { exit::FOUND })
 }
 
 fn inspect(config: &ConfigArgs) -> Result<u8> {

@@ -24,6 +24,7 @@ use crate::engine::detect::sigma::Entry;
 use crate::engine::enrich::{Enricher, Logins, Places, Proxies, Roster};
 use crate::engine::feed::{FEEDS_MAX, FeedConfig};
 use crate::engine::format::{FormatSet, fields_text};
+use crate::history::HistoryConfig;
 use crate::notify::MailConfig;
 use crate::notify::channel::{ChannelConfig, HeartbeatConfig};
 use crate::report::ReportConfig;
@@ -114,6 +115,8 @@ pub struct Config {
     pub follow: Limits,
     /// `[store]`.
     pub store: StoreConfig,
+    /// `[history]`.
+    pub history: HistoryConfig,
     /// `[mail]`.
     pub mail: MailConfig,
     /// `[[channel]]`.
@@ -165,6 +168,7 @@ impl Default for Config {
             sources: discover(),
             follow: Limits::default(),
             store,
+            history: HistoryConfig::default(),
             mail,
             channels: Vec::new(),
             heartbeat: HeartbeatConfig::default(),
@@ -220,6 +224,10 @@ impl Config {
     fn check(&self, problems: &mut Vec<Problem>) {
         for (index, source) in self.sources.iter().enumerate() {
             self.check_source(index, source, problems);
+        }
+        for problem in self.history.check() {
+            let key = format!("history.{}", problem.key);
+            problems.push(Problem::new(&key, problem.reason, problem.hint));
         }
         for problem in self.mail.check() {
             let key = format!("mail.{}", problem.key);
@@ -375,6 +383,11 @@ impl Config {
         let proxies = self.client.trusted_proxies.iter();
         enricher.trusted_proxies.extend(proxies.flat_map(Proxies::networks));
         enricher
+    }
+
+    /// Directory of the archive.
+    pub fn history_path(&self) -> PathBuf {
+        self.history.directory(&self.store.path)
     }
 
     /// File of the alert log.

@@ -17,6 +17,7 @@ use crate::engine::detect::sigma::Entry;
 use crate::engine::detect::{Allow, Circumstances, Maintenance};
 use crate::engine::enrich::Logins;
 use crate::engine::feed::FeedConfig;
+use crate::history::HistoryConfig;
 use crate::notify::MailConfig;
 use crate::notify::channel::{ChannelConfig, HeartbeatConfig};
 use crate::report::ReportConfig;
@@ -37,6 +38,7 @@ pub(super) struct Raw {
     feeds: Vec<FeedConfig>,
     follow: Option<Limits>,
     store: Option<StoreConfig>,
+    history: Option<HistoryConfig>,
     mail: Option<MailConfig>,
     alert_log: Option<AlertLogConfig>,
     serve: Option<ServeConfig>,
@@ -55,6 +57,7 @@ const SECTIONS: &[&str] = &[
     "sink",
     "follow",
     "store",
+    "history",
     "mail",
     "channel",
     "heartbeat",
@@ -115,6 +118,7 @@ impl Reader<'_> {
             "feed" => self.list(name, value, &mut raw.feeds),
             "follow" => self.table(name, value, &mut raw.follow),
             "store" => self.table(name, value, &mut raw.store),
+            "history" => self.table(name, value, &mut raw.history),
             "mail" => self.table(name, value, &mut raw.mail),
             "alert_log" => self.table(name, value, &mut raw.alert_log),
             "serve" => self.table(name, value, &mut raw.serve),
@@ -197,6 +201,7 @@ impl Raw {
             sources: if no_source { defaults.sources } else { self.sources },
             follow: self.follow.unwrap_or(defaults.follow),
             store: self.store.unwrap_or(defaults.store),
+            history: self.history.unwrap_or_default(),
             mail: self.mail.unwrap_or_default(),
             channels: self.channels,
             heartbeat: self.heartbeat.unwrap_or_default(),

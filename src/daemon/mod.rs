@@ -4,6 +4,7 @@
 //!  main ── signals ──▶ stop
 //!  listen thread (tokio): what others send ──▶ inboxes
 //!  pipeline thread: read → engine → commit ──▶ durable number, wake-ups, receipts
+//!  history thread: the archive, joined and kept in bounds
 //!  edge thread (tokio): sinks · mail · alert log · weekly report · HTTP, each with its own cursor
 //! ```
 //!
@@ -15,6 +16,7 @@ mod decode;
 mod digest;
 mod edge;
 mod feeds;
+mod history;
 mod hours;
 mod intake;
 mod journal;
@@ -24,6 +26,7 @@ mod source_format;
 mod sources;
 mod stdin;
 mod telling;
+mod tell;
 mod troubles;
 
 use std::collections::HashSet;
@@ -33,9 +36,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Config;
 use crate::engine::detect::Alert;
-use crate::engine::detect::sigma::State;
 use crate::engine::render::Agent;
-use crate::escape::visible;
+use crate::history::{HistoryError, READER};
 use crate::io::{Chance as _, Clock, Seeded, SystemClock, Waker};
 use crate::notify::MailError;
 use crate::serve::{BuildInfo, Metrics, Readiness, ServeError, StoreState};
@@ -51,10 +53,12 @@ pub(crate) use edge::credentials;
 
 use edge::Edge;
 use feeds::{Keeper, Lists, Told, Watch};
+use history::Keeping;
 use intake::Intakes;
 use journal::Journal;
 use pipeline::{COMMIT_EVERY, Pipeline};
 use stdin::Stdin;
+use tell::tell_rules;
 use troubles::{Deliveries, Troubles};
 
 /// The pipeline is called stalled when it says nothing for this long.
@@ -101,6 +105,9 @@ pub enum DaemonError {
     /// A sink.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The archive.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A thread or the runtime.
     #[error("cannot {action}")]
     Thread {
@@ -252,13 +259,20 @@ impl Daemon {
             pipeline.attach(stdin, source);
         }
         prime_metrics(&shared, &open);
+        let keeping = Keeping::start(&shared)?;
         let edge = Edge::start(Arc::clone(&shared), listener, durable, options.once)?;
         let (summary, troubles) = (Summary::default(), Troubles::default());
         let rotated = HashSet::new();
         let mut run = Run { shared, pipeline, edge, stop, options, summary, troubles, rotated };
         let result = run.pipe();
-        let undelivered = run.edge.finish();
+        let mut undelivered = run.edge.finish();
+        if let Some(keeping) = keeping {
+            keeping.finish();
+        }
         result?;
+        if options.once {
+            undelivered.extend(history::once(&run.shared));
+        }
         run.summary.undelivered = undelivered;
         Ok(run.summary)
     }
@@ -276,6 +290,9 @@ fn forget_strangers(shared: &Shared, reader: &StoreReader) -> Result<Vec<String>
             );
             reader.forget_reader(&cursor.reader)?;
         }
+    }
+    if !shared.config.history.enabled {
+        reader.forget_reader(READER)?;
     }
     Ok(known)
 }
@@ -367,22 +384,6 @@ fn start_listeners(
         listeners.map_err(|source| DaemonError::Thread { action: "start to listen", source })?;
     Ok(pipeline.listen(listeners, &sources, shared.seed)?)
 }
-
-/// Rules of folders that are not in force: somebody else wrote them, so they stop nothing.
-fn tell_rules(config: &Config) {
-    let odd = config.rule_report.iter().filter(|entry| entry.state != State::Loaded);
-    for entry in odd.clone().take(RULES_TOLD_MAX) {
-        let (file, line) = (visible(&entry.file), entry.line);
-        let reason = visible(entry.state.reason().unwrap_or_default());
-        tracing::warn!("{file}:{line}: rule {}: {reason}", entry.state.name());
-    }
-    if let Some(rest) = odd.count().checked_sub(RULES_TOLD_MAX).filter(|rest| 0 < *rest) {
-        tracing::warn!("{rest} more rules are not in force; `gatewatch check` names them");
-    }
-}
-
-/// Rules that are told one by one.
-const RULES_TOLD_MAX: usize = 20;
 
 fn prime_metrics(shared: &Shared, open: &[Alert]) {
     let rules = shared.config.rules.iter().map(|rule| (rule.id.as_str(), rule.severity));

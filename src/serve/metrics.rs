@@ -16,7 +16,7 @@ use prometheus::TextEncoder;
 use super::clients::ClientSlots;
 use super::config::{ClientLabel, ServeConfig};
 use super::observe::{
-    BuildInfo, ChannelState, FeedState, ListenerState, NotificationResult, SinkState,
+    BuildInfo, ChannelState, FeedState, HistoryState, ListenerState, NotificationResult, SinkState,
     SourceReading, SourceState, StoreState,
 };
 use super::process::ProcessStats;
@@ -215,6 +215,22 @@ impl Metrics {
         series.set_or_remove(Metric::StoreOldest, &[], store.oldest.map(seconds));
         series.set_or_remove(Metric::Checkpoint, &[], store.checkpoint.map(seconds));
         series.follow(Metric::StoreWriteErrors, &[], store.write_errors as f64);
+    }
+
+    /// Takes note of how the archive is.
+    pub fn set_history(&self, history: &HistoryState) {
+        let mut state = self.lock();
+        let series = &mut state.series;
+        series.follow(Metric::HistoryEvents, &[], history.events as f64);
+        series.set(Metric::HistoryParts, &[], history.parts as f64);
+        series.set(Metric::HistoryBytes, &[], history.bytes as f64);
+        series.set(Metric::HistoryLimitBytes, &[], history.limit_bytes as f64);
+        series.set_or_remove(Metric::HistoryOldest, &[], history.oldest.map(seconds));
+        series.set(Metric::HistoryWaiting, &[], history.waiting as f64);
+        series.set_or_remove(Metric::HistoryLastSuccess, &[], history.last_success.map(seconds));
+        series.follow(Metric::HistoryDamaged, &[], history.damaged as f64);
+        series.follow(Metric::HistoryRemoved, &["age"], history.removed_by_age as f64);
+        series.follow(Metric::HistoryRemoved, &["size"], history.removed_by_size as f64);
     }
 
     /// Takes note of how many notifications wait, and since when the oldest does.

@@ -29,7 +29,7 @@ pub use http::{HttpLimits, Pages, Watched, serve};
 pub use listen::{ServeError, bind};
 pub use metrics::Metrics;
 pub use observe::{
-    BuildInfo, ChannelState, FeedState, ListenerState, NotificationResult, SinkState,
+    BuildInfo, ChannelState, FeedState, HistoryState, ListenerState, NotificationResult, SinkState,
     SourceReading, SourceState, StoreState,
 };
 pub use process::ProcessStats;

@@ -119,6 +119,31 @@ pub struct StoreState {
     pub checkpoint: Option<Timestamp>,
 }
 
+/// The archive as it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HistoryState {
+    /// Total of events written.
+    pub events: u64,
+    /// Files.
+    pub parts: u64,
+    /// Disk space they take.
+    pub bytes: u64,
+    /// Disk space they may take.
+    pub limit_bytes: u64,
+    /// Start of the oldest day.
+    pub oldest: Option<Timestamp>,
+    /// Events that wait in the store.
+    pub waiting: u64,
+    /// When events were last written.
+    pub last_success: Option<Timestamp>,
+    /// Total of files that were set aside.
+    pub damaged: u64,
+    /// Total of files that were deleted for their age.
+    pub removed_by_age: u64,
+    /// Total of files that were deleted because room was needed.
+    pub removed_by_size: u64,
+}
+
 /// An alert channel as it stands.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelState<'a> {

@@ -1,11 +1,15 @@
 //! Every metric, one row each.
 //!
 //! The table drives what may be exported, the reference page and the test of the dashboards and
-//! rules. To add a metric: one variant of [`Metric`], one row at the same place in [`METRICS`],
+//! rules. To add a metric: one variant of [`Metric`] (`table/metric.rs`), one row at the same place in [`METRICS`],
 //! one call in `metrics.rs`; then `UPDATE_GOLDEN=1 cargo test --lib serve::`.
 //!
 //! Invariant: a label is a closed set, a name that the operator chose, or one of
 //! [`OPEN_LABELS`], which whoever sends requests can choose and which are limited for it.
+
+mod metric;
+
+pub(super) use metric::Metric;
 
 /// How values of a metric behave.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,96 +70,6 @@ const fn gauge(
     help: &'static str,
 ) -> MetricEntry {
     MetricEntry { metric, name, kind: MetricKind::Gauge, labels, help }
-}
-
-/// Names the rows of [`METRICS`]; each variant is the index of its row.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(usize)]
-pub(super) enum Metric {
-    HttpRequests,
-    HttpResponseBytes,
-    HttpMalformed,
-    Logins,
-    ServerErrors,
-    Events,
-    ClientRequests,
-    ClientLoginFailures,
-    ClientTracked,
-    ClientEvictions,
-    SourceInfo,
-    SourceFiles,
-    SourceLines,
-    SourceBytes,
-    SourceParseFailures,
-    SourceLagBytes,
-    SourceLagSeconds,
-    SourceLastEvent,
-    SourceRotations,
-    SourceTruncations,
-    SourceLostBytes,
-    SourceMissing,
-    SourceUnreadable,
-    ListenerUp,
-    ListenerConnections,
-    ListenerRefused,
-    ListenerCutLines,
-    ListenerUnfinished,
-    ListenerDropped,
-    SinkEvents,
-    SinkTruncated,
-    SinkTokensForgotten,
-    SinkAlerts,
-    SinkUp,
-    SinkLagEvents,
-    SinkLagBytes,
-    SinkLagSeconds,
-    SinkLastSuccess,
-    SinkRetries,
-    StoreBytes,
-    StoreLimitBytes,
-    StoreFrames,
-    StoreOldest,
-    StoreFull,
-    StoreWriteErrors,
-    Checkpoint,
-    OutboxWaiting,
-    OutboxOldest,
-    Notifications,
-    ChannelUp,
-    ChannelWaiting,
-    ChannelLastSuccess,
-    AlertsActive,
-    AlertsFired,
-    AlertsEscalated,
-    AlertsResolved,
-    AlertGroupsTracked,
-    AlertGroupsEvicted,
-    AlertsAllowed,
-    /// What became of the rules in folders.
-    RuleFiles,
-    /// Lists of indicators.
-    IocIndicators,
-    IocRefused,
-    IocUp,
-    IocLastUpdate,
-    IocMaxAge,
-    IocMatches,
-    MetricsOverflow,
-    ConnectionsLimited,
-    BuildInfo,
-    Start,
-    ProcessMemory,
-    ProcessCpu,
-    ProcessOpenFiles,
-    ProcessMaxFiles,
-    ProcessStart,
-}
-
-impl Metric {
-    /// The row.
-    pub(super) fn entry(self) -> &'static MetricEntry {
-        &METRICS[self as usize]
-    }
 }
 
 /// Every metric, in the order of the exposition.
@@ -425,6 +339,50 @@ pub const METRICS: &[MetricEntry] = &[
         "gatewatch_checkpoint_timestamp_seconds",
         &[],
         "When lines and positions were last made safe on disk. Absent until then.",
+    ),
+    counter(
+        Metric::HistoryEvents,
+        "gatewatch_history_events_total",
+        &[],
+        "Events written into the archive.",
+    ),
+    gauge(Metric::HistoryParts, "gatewatch_history_parts", &[], "Files of the archive."),
+    gauge(Metric::HistoryBytes, "gatewatch_history_bytes", &[], "Disk space the archive takes."),
+    gauge(
+        Metric::HistoryLimitBytes,
+        "gatewatch_history_limit_bytes",
+        &[],
+        "Disk space the archive may take (history.max_size, or what follows from the disk).",
+    ),
+    gauge(
+        Metric::HistoryOldest,
+        "gatewatch_history_oldest_timestamp_seconds",
+        &[],
+        "Start of the oldest day in the archive. Absent while it is empty.",
+    ),
+    gauge(
+        Metric::HistoryWaiting,
+        "gatewatch_history_waiting_events",
+        &[],
+        "Events in the store that are not archived yet; searches find them there.",
+    ),
+    gauge(
+        Metric::HistoryLastSuccess,
+        "gatewatch_history_last_success_timestamp_seconds",
+        &[],
+        "When events were last written into the archive. Absent until then.",
+    ),
+    counter(
+        Metric::HistoryDamaged,
+        "gatewatch_history_damaged_parts_total",
+        &[],
+        "Files of the archive that were damaged and set aside.",
+    ),
+    counter(
+        Metric::HistoryRemoved,
+        "gatewatch_history_removed_parts_total",
+        &["reason"],
+        "Files of the archive that were deleted, by their age or because room was needed (size).",
     ),
     gauge(
         Metric::OutboxWaiting,

@@ -53,7 +53,7 @@ pub use frame::{FRAME_BYTES_MAX, Frame, Seq};
 pub use inventory::{Held, Inventory};
 pub use letters::DeadLetter;
 pub use outbox::{Message, NewMessage, OutboxCounts};
-pub use reader::{Cursor, Ledger, ReaderCursor, SourceLedger, StoreReader, Verdict};
+pub use reader::{Cursor, Ledger, ReaderCursor, SourceLedger, StoreReader, Verdict, Waiting};
 pub use tokens::{Reveal, SealedToken, TokenCounts};
 pub use trim::{Trim, Trimmed};
 pub use writer::{Commit, Store, StoreSize};

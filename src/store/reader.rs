@@ -68,6 +68,17 @@ pub struct SourceLedger {
     pub bytes: u64,
 }
 
+/// What waits for a reader.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Waiting {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes of the lines.
+    pub bytes: u64,
+    /// When the oldest was received; none where nothing waits.
+    pub oldest: Option<Timestamp>,
+}
+
 /// What a look at the whole store found.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Verdict {
@@ -190,6 +201,21 @@ impl StoreReader {
             }
             seqs.reverse();
             Ok(seqs)
+        })
+    }
+
+    /// What is stored behind the frame `seq`.
+    pub fn waiting_after(&self, seq: Seq) -> Result<Waiting, StoreError> {
+        let sql = "SELECT coalesce(sum(lines), 0), coalesce(sum(raw_bytes), 0), min(received)
+                   FROM frames WHERE seq > ?1";
+        self.db.run("count what waits", |conn| {
+            conn.prepare_cached(sql)?.query_row([seq], |row| {
+                Ok(Waiting {
+                    lines: unsigned(row, 0)?,
+                    bytes: unsigned(row, 1)?,
+                    oldest: row.get(2)?,
+                })
+            })
         })
     }
 

@@ -130,7 +130,7 @@ impl Class<'_> {
 }
 
 /// `event.action`: a line that was not read tells of no other.
-pub(super) fn action(row: &Row) -> Action {
+pub fn action(row: &Row) -> Action {
     match row.kind {
         Kind::ParseFailure => Action::ParseFailed,
         _ => row.action,
@@ -143,7 +143,7 @@ pub(super) fn is_attempt(row: &Row) -> bool {
 }
 
 /// `event.outcome`: the verdict about a log-in, else what the status says.
-pub(super) fn outcome(row: &Row) -> Option<&'static str> {
+pub fn outcome(row: &Row) -> Option<&'static str> {
     match (row.auth, row.kind, row.status) {
         (Some(auth), ..) => match auth.outcome {
             AuthOutcome::Success => Some("success"),

@@ -33,7 +33,9 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::facts::{address_in, dataset as dataset_of, hops, level_of};
+pub use self::facts::{
+    action as action_of, address_in, dataset as dataset_of, hops, level_of, outcome as outcome_of,
+};
 pub use self::limits::Shrink;
 
 use self::event_id::EventId;

@@ -109,6 +109,20 @@ fn fill_lists(metrics: &Metrics) {
     metrics.add_feed_matches("blocklist", 3);
 }
 
+fn fill_history(metrics: &Metrics) {
+    metrics.set_history(&HistoryState {
+        events: 5000,
+        parts: 9,
+        bytes: 3 << 20,
+        limit_bytes: 2 << 30,
+        oldest: Some(START),
+        waiting: 12,
+        last_success: Some(START),
+        removed_by_age: 2,
+        ..HistoryState::default()
+    });
+}
+
 /// Tells the metrics one of everything, so that each metric has a series.
 fn fill(metrics: &Metrics) {
     metrics.add_tally(&traffic().tally);
@@ -158,6 +172,7 @@ fn fill(metrics: &Metrics) {
         checkpoint: Some(START),
         ..StoreState::default()
     });
+    fill_history(metrics);
     fill_outbox(metrics);
     metrics.add_rules([("auth.bruteforce.client", Severity::High), ("web.scan", Severity::Low)]);
     metrics.set_rule_files(&[]);
