@@ -17,16 +17,21 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use gatewatch::engine::attendance::Evidence;
 use gatewatch::engine::detect::{Alert, AlertState, Part};
 use gatewatch::io::{Chance, Seeded};
-use gatewatch::store::{AlertFilter, Seq, StoreReader};
-use support::{Place, Running, clf, each_once, json_lines, now, open_log};
+use gatewatch::store::{AlertFilter, Seq, Store, StoreReader};
+use gatewatch::units::{Period, Timestamp};
+use support::{Place, Running, clf, each_once, json_lines, now, open_log, until};
 
 /// The client whose failed log-ins must be told.
 const ATTACKER: &str = "203.0.113.7";
 
 /// Refused requests of this client, one with each burst: no life of the program sees them all.
 const ATTACK_LINES: u64 = 40;
+
+/// The names that they are sent with, in turn, stand on the roster.
+const MEMBERS: u64 = 20;
 
 /// A number from `low` to `high`.
 fn between(chance: &mut Seeded, low: u64, high: u64) -> u64 {
@@ -81,7 +86,7 @@ impl Writer {
     }
 
     fn attack(&mut self, number: u64) {
-        self.line(ATTACKER, &format!("member{:03}", number % 20), 401);
+        self.line(ATTACKER, &format!("member{:03}", number % MEMBERS), 401);
         if number == ATTACK_LINES / 2 {
             self.rotate();
         }
@@ -168,9 +173,13 @@ fn seed() -> Told {
 fn place(pattern: &str) -> Place {
     let place = Place::new();
     let (log, mails) = (place.log(pattern), place.path().join("mails"));
+    let roster = place.path().join("members.csv");
+    let members: String = (0..MEMBERS).map(|number| format!("member{number:03}\n")).collect();
+    fs::write(&roster, format!("user\n{members}")).expect("the roster is written");
     place.configure(&format!(
         "max_size = \"256KiB\"\nkeep = 1000\n[[source]]\nname = \"site\"\npath = {log:?}\n[mail]\n\
-         directory = {mails:?}\nfrom = \"gatewatch@example.org\"\nto = [\"analyst@example.org\"]\n"
+         directory = {mails:?}\nfrom = \"gatewatch@example.org\"\nto = [\"analyst@example.org\"]\n\
+         [roster]\nfile = {roster:?}\n[rules]\ndisable = [\"ops.absence\"]\n"
     ));
     place
 }
@@ -295,8 +304,80 @@ fn check(place: &Place, lines: u64) {
         assert!(told.contains(&id), "{id:?} is missing in the alert log");
     }
     check_mails(&place.path().join("mails"), &alerts);
+    check_attendance(&reader);
     let report = place.report();
     assert_eq!(Some(lines), report["quality"]["lines"].as_u64(), "lines in the weekly report");
+}
+
+/// Each refused log-in of each member is counted once.
+fn check_attendance(reader: &StoreReader) {
+    let days = ["2020-01-01", "2100-01-01"].map(|day| day.parse().expect("a day"));
+    let mut tries: BTreeMap<String, u64> = BTreeMap::new();
+    for seen in reader.sightings(days[0], days[1]).expect("who was there") {
+        assert_eq!(Evidence::Failure, seen.evidence, "{seen:?}");
+        *tries.entry(seen.person.to_string()).or_default() += seen.count;
+    }
+    let member = |number| (format!("member{number:03}"), ATTACK_LINES / MEMBERS);
+    assert_eq!((0..MEMBERS).map(member).collect::<BTreeMap<_, _>>(), tries);
+}
+
+#[test]
+fn a_daemon_killed_around_the_time_of_the_weekly_report_sends_it_once() {
+    let seed = seed();
+    let mut chance = Seeded::new(seed.0);
+    let place = Place::new();
+    let (log, mails) = (place.log("access.log"), place.path().join("mails"));
+    fs::write(&log, "").expect("a log");
+    // It has been due since midnight, for something that has been watching for a month.
+    let weekday = moment(now()).strftime("%A").to_string().to_ascii_lowercase();
+    place.configure(&format!(
+        "[[source]]\npath = {log:?}\n[mail]\ndirectory = {mails:?}\nfrom = \"gatewatch@example.org\"\n\
+         to = [\"analyst@example.org\"]\n[report]\nweekday = \"{weekday}\"\nat = \"00:00\"\n\
+         timezone = \"UTC\"\n"
+    ));
+    let since = now().minus(Period::from_secs(30 * 86_400));
+    let mut store = Store::open(&place.state()).expect("a new store");
+    store.set_meta("watched.since", &since.0.to_string()).expect("stored");
+    drop(store);
+    for _ in 0..setting("GATEWATCH_CRASH_KILLS").unwrap_or(200).div_ceil(8) {
+        let moment = match between(&mut chance, 0, 1) {
+            0 => Moment::AfterStart,
+            _ => Moment::InCommit,
+        };
+        kill(place.run(&[]), &place, moment, &mut chance);
+    }
+    let mut last = place.run(&[]);
+    last.says("delivering");
+    let reader = StoreReader::open(&place.state()).expect("the store is there");
+    until("the report", || {
+        let counts = reader.outbox_counts_of("mail").ok()?;
+        (counts.waiting == 0 && !reports(&mails).is_empty()).then_some(())
+    });
+    assert!(last.stops().success(), "{}", last.words());
+    let ids: HashSet<String> = reports(&mails).into_iter().collect();
+    assert_eq!(1, ids.len(), "a kill may send it again, but as the same mail: {ids:?}");
+    let (status, _, errors) = place.ask(&["run"], &["--once"]);
+    assert!(status.success(), "{errors}");
+    assert_eq!(ids, reports(&mails).into_iter().collect(), "nor does the next start");
+}
+
+fn moment(time: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(time.secs() as i64).expect("a time")
+}
+
+/// Message ids of the weekly reports in `directory`.
+fn reports(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let mails = entries.map(|entry| entry.expect("an entry").path());
+    let mails = mails.filter(|path| path.extension().is_some_and(|end| end == "eml"));
+    let texts = mails.map(|path| fs::read_to_string(path).expect("a mail is text"));
+    texts
+        .map(|mail| {
+            assert!(mail.contains("gatewatch weekly report"), "no other mail is due: {mail}");
+            let id = mail.lines().find_map(|line| line.strip_prefix("Message-ID: "));
+            id.expect("an id").to_owned()
+        })
+        .collect()
 }
 
 /// Each line is in the store once, byte for byte at its place.

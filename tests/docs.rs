@@ -31,6 +31,7 @@ const PAGES: &[&str] = &[
     "deploy/gatewatch-once.service",
     "deploy/gatewatch-once.timer",
     "docs/channels.md",
+    "docs/compliance.md",
     "docs/detection.md",
     "docs/encodings.md",
     "docs/history.md",

@@ -435,3 +435,68 @@ fn a_full_disk_turns_readiness_red_and_loses_nothing() {
     assert!(daemon.stops().success(), "{}", daemon.words());
     check_events(&place, 3100);
 }
+
+/// The club's members and what each of them sends on one day; nobody is there because somebody
+/// sent their name.
+#[test]
+fn who_logged_in_is_listed_and_a_forged_name_makes_nobody_present() {
+    let place = Place::new();
+    let (log, roster) = (place.log("access.log"), place.path().join("members.csv"));
+    fs::write(&roster, "user,name\nalice,Alice\nbob,Bob\ncarol,Carol\n").expect("a roster");
+    place.configure(&format!(
+        "[[source]]\npath = {log:?}\nformat = \"combined\"\n[logins]\nprotected = [\"/members/\"]\n\
+         [roster]\nfile = {roster:?}\n[calendar]\ntimezone = \"UTC\"\n[compliance]\nweekday = \"{}\"\n",
+        at(now(), "%A").to_ascii_lowercase()
+    ));
+    let line = |user: &str, request: &str, status: u16| {
+        let time = clf(now());
+        format!(
+            "198.51.100.66 - {user} [{time}] \"{request} HTTP/1.1\" {status} 512 \"-\" \"curl/8\"\n"
+        )
+    };
+    let lines = [
+        line("bob", "GET /members/", 200),
+        // What a client may send to pass for Alice.
+        line("alice", "GET /", 200),
+        line("alice", "GET /members", 301),
+        line("alice", "GET /members/%2e%2e/", 200),
+        line("alice", "POST /wp-login.php", 302),
+        line(r"x [19/Nov/2026:10:00:00 +0000] \x22GET /members/ HTTP/1.1\x22 200 5", "GET /", 200),
+        line("carol", "GET /members/", 401),
+        line("mallory", "GET /members/", 200),
+    ];
+    fs::write(&log, lines.concat()).expect("the log is written");
+    assert!(place.ask(&["run"], &["--once"]).0.success());
+    // The same file again is nothing new.
+    assert!(place.ask(&["run"], &["--once"]).0.success());
+
+    let ask = |arguments: &[&str]| {
+        let (status, text, errors) = place.ask(&["report", "--who-logged-in"], arguments);
+        assert!(status.success(), "{errors}");
+        text
+    };
+    let list: serde_json::Value =
+        serde_json::from_str(&ask(&["--format", "json"])).expect("the list is JSON");
+    let of = |key: &str| -> Vec<(String, String)> {
+        let rows = list[key].as_array().expect("a list").iter();
+        let text = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
+        rows.map(|row| (text(row, "user"), text(row, "state"))).collect()
+    };
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let expected = [pair("carol", "failed_only"), pair("alice", "unproven"), pair("bob", "done")];
+    assert_eq!(expected.to_vec(), of("members"));
+    assert_eq!([pair("mallory", "-")].to_vec(), of("strangers"));
+    assert_eq!(Some(1), list["summary"]["done"].as_u64());
+    let table = ask(&["--format", "csv"]);
+    assert!(table.contains("\nalice,Alice,,\"name seen, not proved\",,"), "{table}");
+    let day = at(now(), "%Y-%m-%d");
+    let text = ask(&["--day", &day]);
+    assert!(text.contains("logged in") && text.contains("bob: Bob"), "{text}");
+    // The day is not over, so nobody is called absent.
+    assert!(text.contains("at least 1 of 3") && text.contains("the day is not over"), "{text}");
+}
+
+fn at(time: gatewatch::units::Timestamp, form: &str) -> String {
+    let time = jiff::Timestamp::from_second(time.secs() as i64).expect("a time");
+    time.strftime(form).to_string()
+}

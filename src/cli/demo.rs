@@ -294,6 +294,7 @@ fn conclude(
         seed: 0,
         store_max: config.store.max_size,
         missed: &[],
+        terms: config.compliance_terms(),
     };
     let report = week_report(&reader, days, &context)?;
     std::fs::write(place.file("report.html"), html::render(&report))?;

@@ -87,7 +87,7 @@ struct Stored {
     until: &'static str,
 }
 
-const STORED: [Stored; 9] = [
+const STORED: [Stored; 10] = [
     Stored {
         what: "alerts",
         held: |all| all.alerts,
@@ -104,6 +104,13 @@ const STORED: [Stored; 9] = [
         what: "hours of counts",
         held: |all| all.hours,
         people: "up to 100 addresses, names of users and agents an hour, with how often",
+        until: HISTORY,
+    },
+    Stored {
+        what: "who was there",
+        held: |all| all.attendance,
+        people: "with a roster: who logged in on which day, from where; other names as typed if a server \
+                 checked them, else as a keyed hash",
         until: HISTORY,
     },
     Stored {

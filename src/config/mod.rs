@@ -27,7 +27,8 @@ use crate::engine::format::{FormatSet, fields_text};
 use crate::history::HistoryConfig;
 use crate::notify::MailConfig;
 use crate::notify::channel::{ChannelConfig, HeartbeatConfig};
-use crate::report::ReportConfig;
+use crate::report::compliance::Terms;
+use crate::report::{ComplianceConfig, ReportConfig};
 use crate::serve::ServeConfig;
 use crate::sink::{SinkComplaint, SinkConfig};
 use crate::source::journal::JOURNAL_FORMAT;
@@ -145,6 +146,8 @@ pub struct Config {
     pub calendar: CalendarConfig,
     /// `[roster]`.
     pub roster: RosterConfig,
+    /// `[compliance]`.
+    pub compliance: ComplianceConfig,
     /// People, days and exceptions: of `[[allow]]`, `[[maintenance]]`, `[calendar]` and `[roster]`.
     pub circumstances: Circumstances,
     /// Lists of indicators; read by whoever uses them.
@@ -183,6 +186,7 @@ impl Default for Config {
             rules: rule::builtin(),
             calendar: CalendarConfig::default(),
             roster: RosterConfig::default(),
+            compliance: ComplianceConfig::default(),
             circumstances: Circumstances::default(),
             feeds: Vec::new(),
             rule_report: Vec::new(),
@@ -243,6 +247,9 @@ impl Config {
         }
         if let Err(error) = self.report.zone(TimeZone::UTC) {
             problems.push(Problem::new("report.timezone", error.to_string(), ""));
+        }
+        if let Some((key, reason, hint)) = self.compliance.complaint() {
+            problems.push(Problem::new(&format!("compliance.{key}"), reason, hint));
         }
         for (index, sink) in self.sinks.iter().enumerate() {
             if let Some(SinkComplaint { key, reason }) = sink.complaint() {
@@ -388,6 +395,12 @@ impl Config {
     /// Directory of the archive.
     pub fn history_path(&self) -> PathBuf {
         self.history.directory(&self.store.path)
+    }
+
+    /// Who should log in on which day; none without a roster.
+    pub fn compliance_terms(&self) -> Option<Terms<'_>> {
+        let roster = self.circumstances.roster.as_deref()?;
+        Some(Terms { config: &self.compliance, roster, calendar: &self.circumstances.calendar })
     }
 
     /// File of the alert log.

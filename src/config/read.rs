@@ -20,7 +20,7 @@ use crate::engine::feed::FeedConfig;
 use crate::history::HistoryConfig;
 use crate::notify::MailConfig;
 use crate::notify::channel::{ChannelConfig, HeartbeatConfig};
-use crate::report::ReportConfig;
+use crate::report::{ComplianceConfig, ReportConfig};
 use crate::serve::ServeConfig;
 use crate::sink::SinkConfig;
 use crate::source::{Limits, SourceConfig};
@@ -49,6 +49,7 @@ pub(super) struct Raw {
     maintenance: Vec<Maintenance>,
     calendar: Option<CalendarConfig>,
     roster: Option<RosterConfig>,
+    compliance: Option<ComplianceConfig>,
     host: Option<HostConfig>,
 }
 
@@ -71,6 +72,7 @@ const SECTIONS: &[&str] = &[
     "maintenance",
     "calendar",
     "roster",
+    "compliance",
     "feed",
     "host",
 ];
@@ -115,6 +117,7 @@ impl Reader<'_> {
             "maintenance" => self.list(name, value, &mut raw.maintenance),
             "calendar" => self.table(name, value, &mut raw.calendar),
             "roster" => self.table(name, value, &mut raw.roster),
+            "compliance" => self.table(name, value, &mut raw.compliance),
             "feed" => self.list(name, value, &mut raw.feeds),
             "follow" => self.table(name, value, &mut raw.follow),
             "store" => self.table(name, value, &mut raw.store),
@@ -208,6 +211,7 @@ impl Raw {
             sinks: self.sinks,
             calendar: self.calendar.unwrap_or_default(),
             roster: self.roster.unwrap_or_default(),
+            compliance: self.compliance.unwrap_or_default(),
             circumstances: Circumstances {
                 allowed: self.allowed,
                 maintenance: self.maintenance,

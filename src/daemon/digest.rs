@@ -5,7 +5,10 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::Shared;
+use super::who::compliance;
+use crate::engine::detect::Alert;
 use crate::notify::{Letter, enqueue_letter};
+use crate::report::compliance::Terms;
 use crate::report::schedule::{TRANSITION, days_of_key, key};
 use crate::report::{
     Days, Health, ReaderHealth, ReportConfig, Schedule, Stretch, WeekInput, WeekReport, report_mail,
@@ -14,6 +17,7 @@ use crate::store::{AlertFilter, StoreError, StoreReader};
 use crate::units::{ByteSize, Timestamp};
 
 /// What a report is made of besides the store.
+#[derive(Clone, Copy, Debug)]
 pub struct ReportContext<'a> {
     /// The organisation's zone.
     pub zone: &'a TimeZone,
@@ -29,6 +33,53 @@ pub struct ReportContext<'a> {
     pub store_max: ByteSize,
     /// Earlier reports that were never sent.
     pub missed: &'a [Days],
+    /// Who should log in on which day, where there is a roster.
+    pub terms: Option<Terms<'a>>,
+}
+
+/// The hours of a period and of the one before it.
+pub(super) struct Hours {
+    pub(super) this: Stretch,
+    pub(super) before: Option<Stretch>,
+    /// Since when lines are read, and how old the first ones were.
+    pub(super) watched_since: Option<Timestamp>,
+}
+
+impl Hours {
+    /// Those of `days` in the zone of `context`.
+    pub(super) fn read(
+        reader: &StoreReader,
+        days: Days,
+        context: &ReportContext<'_>,
+    ) -> Result<Self, StoreError> {
+        let stretch = |days: Days| -> Result<Stretch, StoreError> {
+            let hours = days.hours(context.zone);
+            let rows = reader.hours(hours.start, hours.end.saturating_sub(1))?;
+            let rows = rows.iter().map(|(hour, text)| (*hour, text.as_str()));
+            Ok(Stretch::read(rows, context.seed))
+        };
+        // Lines older than the first start were read from files that had waited: those hours were
+        // watched too, if late.
+        let first_hour = reader.first_hour()?;
+        let first_hour = first_hour.map(|hour| Timestamp::from_secs(u64::from(hour) * 3600));
+        let watched_since =
+            context.watched_since.map(|since| first_hour.unwrap_or(since).min(since));
+        let before = days.before().map(stretch).transpose()?;
+        Ok(Self { this: stretch(days)?, before, watched_since })
+    }
+}
+
+/// The alerts that have to do with `days`.
+pub(super) fn alerts_of(
+    reader: &StoreReader,
+    days: Days,
+    zone: &TimeZone,
+) -> Result<Vec<Alert>, StoreError> {
+    let (from, to) = days.moments(zone);
+    let filter = AlertFilter { since: Some(from), until: Some(to), ..AlertFilter::default() };
+    let mut alerts = reader.alerts(&filter)?;
+    alerts.extend(reader.open_alerts()?);
+    Ok(alerts)
 }
 
 /// Makes the report about `days` from the store.
@@ -37,23 +88,9 @@ pub fn week_report(
     days: Days,
     context: &ReportContext<'_>,
 ) -> Result<WeekReport, StoreError> {
-    let stretch = |days: Days| -> Result<Stretch, StoreError> {
-        let hours = days.hours(context.zone);
-        let rows = reader.hours(hours.start, hours.end.saturating_sub(1))?;
-        let rows = rows.iter().map(|(hour, text)| (*hour, text.as_str()));
-        Ok(Stretch::read(rows, context.seed))
-    };
-    // Lines older than the first start were read from files that had waited: those hours were
-    // watched too, if late.
-    let first_hour = reader.first_hour()?;
-    let first_hour = first_hour.map(|hour| Timestamp::from_secs(u64::from(hour) * 3600));
-    let watched_since = context.watched_since.map(|since| first_hour.unwrap_or(since).min(since));
-    let this = stretch(days)?;
-    let before = days.before().map(stretch).transpose()?;
-    let (from, to) = days.moments(context.zone);
-    let filter = AlertFilter { since: Some(from), until: Some(to), ..AlertFilter::default() };
-    let mut alerts = reader.alerts(&filter)?;
-    alerts.extend(reader.open_alerts()?);
+    let hours = Hours::read(reader, days, context)?;
+    let alerts = alerts_of(reader, days, context.zone)?;
+    let compliance = compliance(reader, days, &hours, &alerts, context)?;
     let last = reader.last_seq()?;
     let readers = reader.cursors()?.into_iter().map(|cursor| ReaderHealth {
         frames_behind: last.0.saturating_sub(cursor.seq.0),
@@ -73,14 +110,31 @@ pub fn week_report(
         host: context.host,
         version: env!("CARGO_PKG_VERSION"),
         generated: context.now,
-        watched_since,
-        this: &this,
-        before: before.as_ref(),
+        watched_since: hours.watched_since,
+        this: &hours.this,
+        before: hours.before.as_ref(),
         alerts: &alerts,
         sources: Vec::new(),
+        compliance,
+        roster: context.terms.map(|terms| (terms.roster, context.seed)),
         health,
         missed: context.missed,
     }))
+}
+
+/// Puts the report into the outbox; false where it was there before.
+pub fn send_report(
+    reader: &StoreReader,
+    report: &WeekReport,
+    config: &ReportConfig,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let mail = report_mail(report);
+    let letter =
+        Letter { subject: mail.subject, text: mail.text, html: mail.html, to: config.to.clone() };
+    let message = enqueue_letter(&key(report.period.days), &letter, now);
+    debug_assert_eq!(TRANSITION, message.transition);
+    reader.outbox_add(&message, now)
 }
 
 /// Sends the weekly report.
@@ -142,20 +196,12 @@ impl Digest {
                 seed: self.shared.seed,
                 store_max: self.shared.config.store.max_size,
                 missed: &due.missed,
+                terms: self.shared.config.compliance_terms(),
             },
         )?;
-        let mail = report_mail(&report);
-        let letter = Letter {
-            subject: mail.subject,
-            text: mail.text,
-            html: mail.html,
-            to: self.config.to.clone(),
-        };
-        let name = key(due.days);
-        let message = enqueue_letter(&name, &letter, now);
-        debug_assert_eq!(TRANSITION, message.transition);
-        let added = self.reader.outbox_add(&message, now)?;
+        let added = send_report(&self.reader, &report, &self.config, now)?;
         // The outbox knows each report by its days, so a crash between the two costs nothing.
+        let name = key(due.days);
         self.reader.save_cursor(READER, self.reader.last_seq()?, &name, now)?;
         if added {
             tracing::info!("the report about {} is on its way", due.days);

@@ -21,6 +21,7 @@ mod hours;
 mod intake;
 mod journal;
 mod pipeline;
+mod presence;
 mod rebuild;
 mod source_format;
 mod sources;
@@ -28,6 +29,7 @@ mod stdin;
 mod telling;
 mod tell;
 mod troubles;
+mod who;
 
 use std::collections::HashSet;
 use std::net::TcpListener;
@@ -48,8 +50,9 @@ use crate::store::{Seq, Store, StoreError, StoreReader, Trim};
 use crate::units::{Period, Timestamp};
 
 pub(crate) use decode::Decoder;
-pub use digest::{ReportContext, week_report};
+pub use digest::{ReportContext, send_report, week_report};
 pub(crate) use edge::credentials;
+pub use who::who_list;
 
 use edge::Edge;
 use feeds::{Keeper, Lists, Told, Watch};
@@ -206,6 +209,9 @@ impl Daemon {
         let id = kept("agent.id", uuid::Uuid::new_v4().to_string())?;
         let seed = kept("hash.seed", Seeded::from_machine().next_u64().to_string())?;
         let since = kept("watched.since", now.0.to_string())?;
+        if config.circumstances.roster.is_some() {
+            kept(who::SINCE, now.0.to_string())?;
+        }
         let nodename = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let host = config.host.name.clone().unwrap_or(nodename);
         tell_rules(&config);

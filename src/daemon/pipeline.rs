@@ -16,8 +16,9 @@ use super::feeds::Matches;
 use super::hours::Hours;
 use super::intake::{Intakes, is_received};
 use super::journal::{Journal, is_journal};
+use super::presence::Presence;
 use super::rebuild::{incidents_of, reach, rebuild};
-use super::source_format::SourceFormat;
+use super::source_format::{Reading, SourceFormat};
 use super::stdin::{self, Stdin};
 use super::telling;
 use super::{Options, Shared};
@@ -81,6 +82,7 @@ pub(super) struct Pipeline {
     detectors: Detectors,
     incidents: Incidents,
     hours: Hours,
+    presence: Presence,
     matches: Matches,
     members: Members,
     metrics: Arc<Metrics>,
@@ -100,15 +102,6 @@ pub(super) struct Pipeline {
     frames: Vec<Frame>,
     alerts: Vec<Alert>,
     readings: HashMap<usize, Reading>,
-}
-
-/// What was read of one source since the last commit.
-#[derive(Debug, Default)]
-struct Reading {
-    lines: u64,
-    bytes: u64,
-    last_event: Option<Timestamp>,
-    misses: [u64; Miss::ALL.len()],
 }
 
 impl Pipeline {
@@ -155,6 +148,7 @@ impl Pipeline {
             detectors,
             incidents,
             hours: Hours::new(seed),
+            presence: Presence::new(config, seed),
             matches: Matches::default(),
             members: Members::new(seed),
             metrics: Arc::clone(&shared.metrics),
@@ -429,6 +423,7 @@ impl Pipeline {
         }
         self.detectors.see(&self.batch, now, &mut self.alerts);
         self.hours.add(&self.batch, now);
+        self.presence.add(&self.batch, now);
         self.matches.count(&self.batch);
         self.members.see(&self.batch, now);
         let known = self.batch.events().filter(|event| !event.row().time_is_read);
@@ -537,12 +532,14 @@ impl Pipeline {
         }
         let expired: Vec<u64> = changes.forgotten.iter().map(|id| id.0).collect();
         let hours = self.hours.records(&self.store)?;
+        let sightings = self.presence.sightings();
         let commit = Commit {
             frames: &self.frames,
             generations: &generations,
             alerts: &self.alerts,
             outbox: &outbox,
             hours: &hours,
+            sightings: &sightings,
             expired_generations: &expired,
             members: &members,
         };
@@ -576,6 +573,7 @@ impl Pipeline {
         }
         self.hours.committed();
         self.members.committed();
+        self.presence.committed();
         self.matches.tell(&self.metrics);
         self.cursors.clear();
         for (source, reading) in self.readings.drain() {

@@ -3,7 +3,9 @@
 use jiff::tz::TimeZone;
 
 use crate::config::definition;
+use crate::engine::format::Miss;
 use crate::source::SourceConfig;
+use crate::units::Timestamp;
 
 /// How a source's lines are read.
 #[derive(Debug)]
@@ -34,4 +36,13 @@ impl SourceFormat {
             seen: 0,
         }
     }
+}
+
+/// What was read of one source since the last commit.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) lines: u64,
+    pub(super) bytes: u64,
+    pub(super) last_event: Option<Timestamp>,
+    pub(super) misses: [u64; Miss::ALL.len()],
 }

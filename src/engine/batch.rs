@@ -97,6 +97,8 @@ pub struct Row {
     pub malformed: Option<Malformed>,
     /// The user name was sent and is empty (Apache prints `""`).
     pub empty_user: bool,
+    /// The server named the user itself, in a header of its answer.
+    pub served_user: bool,
     /// A client may have written the line, to pass for one of the server.
     pub suspect_forged: bool,
     /// How many times it happened: syslog says "message repeated", PAM "2 more failures".
@@ -134,6 +136,7 @@ impl Default for Row {
             in_roster: None,
             malformed: None,
             empty_user: false,
+            served_user: false,
             suspect_forged: false,
             count: 1,
             is_listed: false,

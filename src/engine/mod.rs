@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod attendance;
 pub mod batch;
 pub mod detect;
 pub mod enrich;

@@ -365,7 +365,7 @@ impl Confidence {
 }
 
 /// What an event proves about a user having logged in (`gatewatch.auth.grade`).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Grade {
     /// A daemon or application checked the password and said so, or a path that is known to be
     /// protected was opened.

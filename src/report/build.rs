@@ -13,11 +13,13 @@ use super::figures;
 use super::incident::{self, Incident, Severities};
 use super::quality::{self, GAPS_MAX, Quality};
 use super::top::{self, CountRow};
-use super::verdict;
+use super::verdict::{self, Week};
 use super::week::{
     AlertRow, Alerts, Change, DayRow, HourCounts, Logins, Made, NamedChange, PeriodInfo, Stretch,
     Traffic, WeekInput, WeekReport,
 };
+use crate::engine::attendance;
+use crate::engine::enrich::Roster;
 use crate::engine::tally::{LEVELS, LoginCounts, MALFORMED, SiteTally, StatusKey, Tally};
 use crate::escape::cut;
 use crate::units::Timestamp;
@@ -50,8 +52,14 @@ impl WeekReport {
         let alerts = build_alerts(&incidents, from);
         let total = &input.this.total;
         let total_before = before.map(Stretch::total);
-        let logins = build_logins(total, total_before);
-        let verdict = verdict::judge(&alerts, &quality, logins.failure.now, input.days.count());
+        let logins = build_logins(total, total_before, input.roster);
+        let verdict = verdict::judge(&Week {
+            alerts: &alerts,
+            quality: &quality,
+            compliance: input.compliance.as_ref(),
+            failed: logins.failure.now,
+            days: input.days.count(),
+        });
         let mut health = input.health.clone();
         health.readers.truncate(OTHERS_MAX);
         Self {
@@ -69,6 +77,7 @@ impl WeekReport {
             },
             host: input.host.to_owned(),
             verdict,
+            compliance: input.compliance.clone(),
             traffic: build_traffic(total, total_before),
             days: build_days(input, before, &incidents, &incomplete_days),
             logins,
@@ -193,18 +202,27 @@ fn site_changes(total: &Tally, before: Option<&Tally>) -> Vec<NamedChange> {
     sites
 }
 
-fn build_logins(total: &Tally, before: Option<&Tally>) -> Logins {
+fn build_logins(total: &Tally, before: Option<&Tally>, roster: Option<(&Roster, u64)>) -> Logins {
     let now = total.logins();
     let then = before.map(Tally::logins);
     let change =
         |pick: fn(&LoginCounts) -> u64| Change { now: pick(&now), before: then.as_ref().map(pick) };
     let users = before.map(|before| &before.failed_users);
     let clients = before.map(|before| &before.failed_clients);
+    let mut failed_users = top::counts(&total.failed_users, users, ROWS);
+    if let Some((roster, seed)) = roster {
+        for row in &mut failed_users.top {
+            if roster.member(row.name.as_bytes()).is_none() {
+                row.name = attendance::hashed(row.name.as_bytes(), seed);
+            }
+        }
+    }
     Logins {
         success: change(|logins| logins.success),
         failure: change(|logins| logins.failure),
         attempt: change(|logins| logins.attempt),
-        failed_users: top::counts(&total.failed_users, users, ROWS),
+        failed_users,
+        unknown_are_hashed: roster.is_some(),
         failed_clients: top::counts(&total.failed_clients, clients, ROWS),
     }
 }
@@ -364,10 +382,31 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_not_on_the_roster_are_hashed() {
+        let mut week = Week::attacked();
+        let names = |week: &Week| -> Vec<String> {
+            let report = week.report();
+            report.logins.failed_users.top.into_iter().map(|row| row.name).collect()
+        };
+        let typed = names(&week);
+        assert!(typed.contains(&"admin".to_owned()), "{typed:?}");
+        week.roster = Some(Roster::read(b"user\na.ruiz\n").expect("sound"));
+        let shown = names(&week);
+        assert_eq!(typed.len(), shown.len());
+        for (typed, shown) in typed.iter().zip(&shown) {
+            let is_hashed = shown.starts_with("unknown#") && shown.len() == 16;
+            assert!(if typed == "a.ruiz" { shown == typed } else { is_hashed }, "{typed} {shown}");
+        }
+    }
+
+    #[test]
     fn a_quiet_week_is_green() {
         let report = Week::quiet().report();
         assert_eq!(Light::Green, report.verdict.light);
-        assert_eq!("Quiet week: no alerts. 21 failed log-ins. Data complete.", report.verdict.line);
+        assert_eq!(
+            "Quiet week: no alerts. Thursday log-ins 33 of 35 (94.3 %, ±0.0 points). 21 failed log-ins. Data complete.",
+            report.verdict.line
+        );
         assert_eq!(Change { now: 21, before: Some(14) }, report.logins.failure);
         assert_eq!("Thu 19 Nov", report.days[6].name);
         assert_eq!(196, report.days[6].counts.logins.success);

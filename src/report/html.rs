@@ -7,6 +7,7 @@
 use askama::Template;
 use askama::filters::{Escaper as _, Html, Safe};
 
+use super::compliance::{Compliance, MemberRow, StrangerRow, words};
 use super::figures::{bytes, count, minute};
 use super::text;
 use super::verdict::{self, Light};
@@ -19,8 +20,10 @@ pub const BYTES_MAX: usize = 100 * 1000;
 
 /// Columns shown of a name, path or client.
 const NAME_MAX: usize = 64;
+/// Columns shown of a name that is not alone in its row.
+const SHORT_MAX: usize = 28;
 /// Columns shown of a sentence.
-const SENTENCE_MAX: usize = 200;
+const SENTENCE_MAX: usize = 170;
 
 #[derive(Debug, Template)]
 #[template(path = "report.html")]
@@ -84,6 +87,51 @@ impl Page<'_> {
 
     fn at_least(&self, lower_by: &u64) -> String {
         text::at_least(*lower_by)
+    }
+
+    /// A name beside others in a row.
+    fn short(&self, text: &str) -> Safe<String> {
+        log_text(text, SHORT_MAX)
+    }
+
+    fn compliance_title(&self, section: &Compliance) -> String {
+        words::title(section)
+    }
+
+    fn compliance_day(&self, section: &Compliance) -> String {
+        words::day(section)
+    }
+
+    fn compliance_figures(&self, section: &Compliance) -> Vec<(&'static str, String)> {
+        words::figures(section, &self.report.zone)
+    }
+
+    /// Each hour, how many came, and how wide its bar is in percent.
+    fn compliance_hours(&self, section: &Compliance) -> Vec<(String, u64, u64)> {
+        let hours = words::hours(section);
+        let most = hours.iter().map(|(_, number)| *number).max().unwrap_or(0);
+        let row = |(hour, number)| (hour, number, self.share(&number, &most));
+        hours.into_iter().map(row).collect()
+    }
+
+    fn compliance_people<'s>(&self, section: &'s Compliance) -> Vec<words::People<'s>> {
+        words::people(section)
+    }
+
+    fn compliance_key(&self, section: &Compliance) -> String {
+        words::key(section)
+    }
+
+    fn member_state(&self, row: &MemberRow) -> String {
+        words::state(row, &self.report.zone)
+    }
+
+    fn stranger_count(&self, section: &Compliance) -> String {
+        count(section.strangers.count())
+    }
+
+    fn stranger_at(&self, row: &StrangerRow) -> String {
+        minute(row.at, &self.report.zone)
     }
 
     /// Class of the box around the verdict.
@@ -175,12 +223,14 @@ impl Page<'_> {
 
     fn notes(&self) -> Vec<&str> {
         let notes = self.report.quality.notes.iter().map(String::as_str);
-        notes.chain(text::PRIVACY).chain([verdict::RULE]).collect()
+        notes.chain([text::privacy(self.report), verdict::RULE]).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::escape::is_visible;
     use crate::report::fixture::{self, Week};
@@ -214,6 +264,60 @@ mod tests {
         let html = check("week.html", &Week::attacked());
         assert!(html.contains(&text::text_hash(&Week::attacked().report())));
         assert!(html.contains("RED: Action needed"));
+    }
+
+    /// All numbers of a text, with their points and colons.
+    fn numbers(text: &str) -> BTreeSet<String> {
+        let pieces = text.split(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ',' | ':'));
+        let pieces = pieces.map(|piece| piece.trim_matches(['.', ',', ':']).to_owned());
+        pieces.filter(|piece| !piece.is_empty()).collect()
+    }
+
+    #[test]
+    fn text_and_html_say_the_same_numbers() {
+        for week in [Week::attacked(), Week::quiet(), Week::first()] {
+            let report = week.report();
+            let html = render(&report).replace("<wbr>", "");
+            let body = html.split_once("<body>").expect("a body").1;
+            let words = body.split('<').filter_map(|piece| piece.split_once('>'));
+            let shown: Vec<&str> = words.map(|(_, words)| words).collect();
+            // The numbers of escapes are none of the report.
+            let shown = shown.join(" ").replace("&#", "&").replace("&60;", "").replace("&39;", "");
+            assert_eq!(numbers(&text::render(&report)), numbers(&shown));
+        }
+    }
+
+    /// Relative luminance of `#rrggbb` or `#rgb`, after WCAG 2.
+    fn luminance(colour: &str) -> f64 {
+        let digits: Vec<u32> = colour.chars().map(|c| c.to_digit(16).expect("hex")).collect();
+        let parts: Vec<u32> = match digits.len() {
+            3 => digits.iter().map(|digit| digit * 17).collect(),
+            _ => digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect(),
+        };
+        let linear = |part: u32| match f64::from(part) / 255.0 {
+            part if part <= 0.040_45 => part / 12.92,
+            part => ((part + 0.055) / 1.055).powf(2.4),
+        };
+        0.2126 * linear(parts[0]) + 0.7152 * linear(parts[1]) + 0.0722 * linear(parts[2])
+    }
+
+    #[test]
+    fn each_colour_of_text_stands_out_from_each_background() {
+        let html = render(&Week::attacked().report());
+        let values = |property: &str| -> BTreeSet<String> {
+            let found = html.split(['{', ';']).filter_map(|rule| rule.strip_prefix(property));
+            let hex = found.filter_map(|value| value.strip_prefix('#'));
+            hex.map(|hex| hex.chars().take_while(char::is_ascii_hexdigit).collect()).collect()
+        };
+        let (texts, backgrounds) = (values("color:"), values("background:"));
+        assert!(4 <= texts.len() && 5 <= backgrounds.len(), "{texts:?} {backgrounds:?}");
+        for text in &texts {
+            for background in &backgrounds {
+                let (one, two) = (luminance(text), luminance(background));
+                let contrast = (one.max(two) + 0.05) / (one.min(two) + 0.05);
+                assert!(4.5 <= contrast, "#{text} on #{background}: {contrast:.1}");
+            }
+        }
     }
 
     #[test]

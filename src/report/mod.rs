@@ -4,6 +4,7 @@
 //!  Tally, alerts of a scan ──▶ terminal ──▶ text            (page: layout, escape: hostile text)
 //!                         └──▶ json
 //!  hours, alerts of the store ──▶ week ──▶ text, html, JSON ──▶ mail
+//!                       compliance ─┤                        └──▶ csv
 //!                                  ▲
 //!                     schedule ── days: which week is due
 //! ```
@@ -21,9 +22,11 @@ pub mod days;
 pub mod incident;
 pub mod top;
 
+pub mod compliance;
 pub mod config;
 pub mod schedule;
 
+pub mod csv;
 pub mod json;
 pub mod terminal;
 
@@ -34,11 +37,13 @@ pub mod week;
 
 pub mod html;
 pub mod mail;
+pub mod pdf;
 pub mod text;
 
 #[cfg(test)]
 mod fixture;
 
+pub use compliance::{Compliance, ComplianceConfig};
 pub use config::{ReportConfig, ReportConfigError};
 pub use days::{Days, DaysError, Week};
 pub use json::{report_json, week_json};

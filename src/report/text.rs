@@ -6,22 +6,26 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::compliance::words;
 use super::figures::{bar, bytes, count, day, minute, of, percent, phrase, second, stretch};
 use super::page::{Cell, Page, Style, Table, Tone};
 use super::quality::{Gap, Quality};
 use super::top::{CountRow, PathRow, Ranked};
 use super::verdict;
 use super::week::{AlertRow, Change, NamedChange, WeekReport};
-use crate::escape::unlinked;
+use crate::escape::{cut, unlinked};
 
 /// Fits any mail program without being broken into lines.
-const STYLE: Style = Style { colour: false, width: 76, unicode: true };
+pub(super) const STYLE: Style = Style { colour: false, width: 76, unicode: true };
 /// Width of the labels beside paragraphs.
 const LABEL: usize = 10;
 /// Width of a bar.
 const BAR: usize = 16;
 /// Width of a bar beside the seven columns of a day.
 const DAY_BAR: usize = 11;
+
+/// Columns of a client that is not the last column.
+const CLIENT_MAX: usize = 39;
 
 /// The report as text, with its hash.
 pub fn render(report: &WeekReport) -> String {
@@ -48,9 +52,11 @@ fn hash(text: &str) -> String {
     crate::engine::text::hex(&Sha256::digest(text.as_bytes()))
 }
 
-fn facts(report: &WeekReport) -> String {
+/// The part of the text that depends on the data alone.
+pub(super) fn facts(report: &WeekReport) -> String {
     let mut page = Page::new(STYLE);
     head(&mut page, report);
+    compliance(&mut page, report);
     alerts(&mut page, report);
     days(&mut page, report);
     logins(&mut page, report);
@@ -100,6 +106,56 @@ pub(super) fn missed(report: &WeekReport) -> String {
     let reports = of(missed.len() as u64, "report was", "reports were");
     let names = super::incident::listed(missed.iter().cloned(), 6).unwrap_or_default();
     format!("{reports} not sent because nothing ran when due: {names}")
+}
+
+fn compliance(page: &mut Page, report: &WeekReport) {
+    let Some(section) = &report.compliance else { return };
+    let zone = &report.zone;
+    page.heading(&words::title(section), &words::day(section));
+    for (label, text) in words::figures(section, zone) {
+        page.labelled(label, LABEL, text);
+    }
+    let hours = words::hours(section);
+    if !hours.is_empty() {
+        page.blank();
+        let most = hours.iter().map(|(_, number)| *number).max().unwrap_or(0);
+        let mut table = Table::new(&["hour", ">came", "first log-in of each"]);
+        for (hour, number) in hours {
+            table.row([hour.into(), count(number).into(), bar(number, most, 2 * BAR).into()]);
+        }
+        page.table(&table);
+    }
+    for people in words::people(section) {
+        page.blank();
+        page.paragraph(Tone::Plain, &people.title);
+        let mut table = Table::new(&["how", ">failed", ">weeks missing", "who"]);
+        for row in people.rows {
+            table.row([
+                words::state(row, zone).into(),
+                count(row.failures).into(),
+                count(row.missing_running).into(),
+                unlinked(&words::who(row)).into(),
+            ]);
+        }
+        page.table(&table);
+        if 0 < people.more {
+            let more = format!("and {} more: gatewatch report --who-logged-in", count(people.more));
+            page.paragraph(Tone::Plain, &more);
+        }
+    }
+    if !section.strangers.list.is_empty() {
+        page.blank();
+        let title = format!("Let in, and not on the roster ({})", section.strangers.count());
+        page.paragraph(Tone::Plain, &title);
+        let mut table = Table::new(&["first", "client", "user"]);
+        for row in &section.strangers.list {
+            let client = cut(&unlinked(&row.client), CLIENT_MAX);
+            table.row([minute(row.at, zone).into(), client.into(), unlinked(&row.user).into()]);
+        }
+        page.table(&table);
+    }
+    page.blank();
+    page.paragraph(Tone::Plain, &words::key(section));
 }
 
 fn alerts(page: &mut Page, report: &WeekReport) {
@@ -381,7 +437,7 @@ fn quality(page: &mut Page, report: &WeekReport) {
         page.table(&table);
     }
     page.blank();
-    for note in quality.notes.iter().map(String::as_str).chain(PRIVACY) {
+    for note in quality.notes.iter().map(String::as_str).chain([privacy(report)]) {
         page.labelled("·", 1, note);
     }
     page.labelled("·", 1, verdict::RULE);
@@ -400,10 +456,18 @@ pub(super) fn gap_words(gap: &Gap, report: &WeekReport) -> (String, String) {
 pub(super) const SHAPES_TITLE: &str = "Lines not understood, by shape (9: digits, a: letters)";
 
 /// What every reader of names must know.
-pub(super) const PRIVACY: Option<&str> = Some(
-    "Names are as typed; people sometimes type a password there. Handle this report as \
-     confidential.",
-);
+pub(super) fn privacy(report: &WeekReport) -> &'static str {
+    match report.logins.unknown_are_hashed {
+        true => {
+            "Names of failed log-ins that are not on the roster are shown as a hash, because people \
+             sometimes type a password there. Handle this report as confidential."
+        }
+        false => {
+            "Names are as typed; people sometimes type a password there. Handle this report as \
+             confidential."
+        }
+    }
+}
 
 /// Hours and lines in words.
 pub(super) fn hours_and_lines(quality: &Quality) -> Vec<(&'static str, String)> {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::compliance::{Compliance, words};
 use super::figures::{count, of, percent};
 use super::quality::Quality;
 use super::week::Alerts;
@@ -9,7 +10,8 @@ use super::week::Alerts;
 /// The rule, as printed in each report.
 pub const RULE: &str = "Red: any critical alert, any high alert still open, or no line at all. \
                         Amber: any other high or medium alert, more than 1 % of lines not \
-                        understood, or hours not watched or without the lines expected. Green: none of these.";
+                        understood, hours not watched or without the lines expected, or fewer \
+                        members than usual on their day. Green: none of these.";
 
 /// How the week was.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -45,7 +47,20 @@ pub struct Verdict {
     pub reasons: Vec<String>,
 }
 
-pub(super) fn judge(alerts: &Alerts, quality: &Quality, failed: u64, days: u32) -> Verdict {
+/// What the week is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Week<'a> {
+    pub(super) alerts: &'a Alerts,
+    pub(super) quality: &'a Quality,
+    pub(super) compliance: Option<&'a Compliance>,
+    /// Log-ins that failed.
+    pub(super) failed: u64,
+    /// Days it covers.
+    pub(super) days: u32,
+}
+
+pub(super) fn judge(week: &Week<'_>) -> Verdict {
+    let Week { alerts, quality, compliance, .. } = *week;
     let mut reasons = Vec::new();
     let mut blame = |light: Light, amount: u64, reason: String| {
         if 0 < amount {
@@ -69,19 +84,24 @@ pub(super) fn judge(alerts: &Alerts, quality: &Quality, failed: u64, days: u32) 
     let missed = if quality.lines == 0 { 0 } else { quality.gap_hours };
     blame(Light::Amber, missed, format!("{gaps} without the lines expected"));
 
+    if let Some(compliance) = compliance.filter(|compliance| compliance.is_low()) {
+        let low = format!("fewer {} log-ins than usual", compliance.weekday);
+        blame(Light::Amber, 1, low);
+    }
     let unwatched = of(quality.unwatched_hours, "hour", "hours");
     blame(Light::Amber, quality.unwatched_hours, format!("{unwatched} not watched"));
 
     let light = reasons.iter().map(|(light, _)| *light).max().unwrap_or(Light::Green);
     Verdict {
         light,
-        line: line(light, alerts, quality, failed, days),
+        line: line(light, week),
         reasons: reasons.into_iter().map(|(_, reason)| reason).collect(),
     }
 }
 
-fn line(light: Light, alerts: &Alerts, quality: &Quality, failed: u64, days: u32) -> String {
-    let period = if days == 7 { "week" } else { "period" };
+fn line(light: Light, week: &Week<'_>) -> String {
+    let Week { alerts, quality, failed, .. } = *week;
+    let period = if week.days == 7 { "week" } else { "period" };
     let opening = match light {
         Light::Green => format!("Quiet {period}"),
         Light::Amber => "Worth a look".to_owned(),
@@ -97,7 +117,9 @@ fn line(light: Light, alerts: &Alerts, quality: &Quality, failed: u64, days: u32
         (_, _) => &format!(", {} still open", alerts.open.total()),
     };
     let failed = of(failed, "failed log-in", "failed log-ins");
-    format!("{opening}: {opened}{open}. {failed}. {}.", data(quality))
+    let came = week.compliance.map(|compliance| format!(" {}.", words::verdict(compliance)));
+    let came = came.unwrap_or_default();
+    format!("{opening}: {opened}{open}.{came} {failed}. {}.", data(quality))
 }
 
 fn data(quality: &Quality) -> String {

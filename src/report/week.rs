@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
+use super::compliance::Compliance;
 use super::days::Days;
 use super::figures;
 use super::incident::Severities;
@@ -14,6 +15,7 @@ use super::quality::{Quality, SourceLines};
 use super::top::{ClientRow, CountRow, PathRow, Ranked};
 use super::verdict::Verdict;
 use crate::engine::detect::{Alert, Severity};
+use crate::engine::enrich::Roster;
 use crate::engine::tally::{LoginCounts, Tally, TallyLimits, TallyRecord};
 use crate::units::Timestamp;
 
@@ -22,6 +24,8 @@ use crate::units::Timestamp;
 pub struct HourCounts {
     /// Lines read.
     pub lines: u64,
+    /// Of these, lines that no format understood.
+    pub unparsed: u64,
     /// Requests.
     pub requests: u64,
     /// Requests answered 5xx.
@@ -36,6 +40,7 @@ impl HourCounts {
         let failed = by_status.iter().filter(|(status, _)| status.class() == 5);
         Self {
             lines: tally.lines,
+            unparsed: tally.unparsed,
             requests: by_status.values().sum(),
             server_errors: failed.map(|(_, count)| count).sum(),
             logins: tally.logins(),
@@ -44,6 +49,7 @@ impl HourCounts {
 
     pub(super) fn add(&mut self, other: &Self) {
         self.lines += other.lines;
+        self.unparsed += other.unparsed;
         self.requests += other.requests;
         self.server_errors += other.server_errors;
         self.logins.success += other.logins.success;
@@ -113,6 +119,10 @@ pub struct WeekInput<'a> {
     pub alerts: &'a [Alert],
     /// Lines of each source in the period, where known.
     pub sources: Vec<SourceLines>,
+    /// The day on which everybody should log in, where there is a roster.
+    pub compliance: Option<Compliance>,
+    /// Who should log in; names that are not among them are shown as hashes by the key.
+    pub roster: Option<(&'a Roster, u64)>,
     /// The installation now.
     pub health: Health,
     /// Earlier reports that were never sent.
@@ -130,6 +140,9 @@ pub struct WeekReport {
     pub host: String,
     /// The week in one line.
     pub verdict: Verdict,
+    /// The day on which everybody should log in, where there is a roster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compliance: Option<Compliance>,
     /// Alerts.
     pub alerts: Alerts,
     /// Requests.
@@ -324,6 +337,8 @@ pub struct Logins {
     pub attempt: Change,
     /// Names by failed log-ins. Hostile text.
     pub failed_users: Ranked<CountRow>,
+    /// Names of these that are not on the roster are shown as a keyed hash.
+    pub unknown_are_hashed: bool,
     /// Clients by failed log-ins. Hostile text.
     pub failed_clients: Ranked<CountRow>,
 }
@@ -374,7 +389,7 @@ pub(super) fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<
     serializer.serialize_str(&time.rfc3339())
 }
 
-fn rfc3339_or_null<S: Serializer>(
+pub(super) fn rfc3339_or_null<S: Serializer>(
     time: &Option<Timestamp>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::{Commit, Frame, NewMessage, Seq, Store, StoreReader};
+use crate::engine::attendance::{Evidence, Person, Sighting};
+use crate::engine::batch::Grade;
 use crate::engine::detect::{Alert, AlertState, RuleInfo, Severity};
 use crate::units::{Period, Timestamp};
 
@@ -121,5 +123,21 @@ pub(super) fn message(alert_id: &str, due: Timestamp) -> NewMessage {
         transition: "firing".to_owned(),
         due,
         body: "{}".to_owned(),
+    }
+}
+
+/// Somebody was there on the day of [`NOW`].
+pub(super) fn sighting(user: &str) -> Sighting {
+    Sighting {
+        day: jiff::civil::date(2026, 11, 20),
+        person: Person::Member(user.to_owned()),
+        evidence: Evidence::Graded(Grade::A),
+        count: 2,
+        first: NOW,
+        last: NOW.plus(Period::from_secs(60)),
+        hours: 1 << 9,
+        site: "www.example.org".to_owned(),
+        client: "192.0.2.7".to_owned(),
+        event_id: "01KAE4QS7RRZQ3V4C5E1D0T9FX".to_owned(),
     }
 }

@@ -27,6 +27,8 @@ pub struct Inventory {
     pub alerts: Held,
     /// Hours of counts.
     pub hours: Held,
+    /// Who was there on which day, by person and evidence.
+    pub attendance: Held,
     /// Messages that wait, and those whose text is still there.
     pub messages: Held,
     /// What receivers refused for good.
@@ -53,6 +55,7 @@ impl StoreReader {
                 lines: conn.query_row(lines, [], |row| unsigned(row, 0))?,
                 alerts: held(conn, "alerts", "at", "1")?,
                 hours: held(conn, "hours", "hour * 3600000000000", "1")?,
+                attendance: held(conn, "attendance", "first", "1")?,
                 messages: held(conn, "outbox", "created", "body <> ''")?,
                 dead_letters: held(conn, "dead_letters", "at", "1")?,
                 tokens: held(conn, "tokens", "used", "1")?,
@@ -72,7 +75,7 @@ fn held(conn: &Connection, table: &str, time: &str, which: &str) -> rusqlite::Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Bench, NOW, alert, frame, message};
+    use super::super::fixture::{Bench, NOW, alert, frame, message, sighting};
     use super::super::{Commit, DeadLetter, Seq};
     use super::*;
     use crate::engine::detect::{AlertState, Severity};
@@ -91,6 +94,7 @@ mod tests {
             alerts: &alerts,
             hours: &hours,
             outbox: &outbox,
+            sightings: &[sighting("a")],
             ..Commit::default()
         };
         bench.store.commit(&commit, NOW).expect("commit");
@@ -101,6 +105,7 @@ mod tests {
         assert_eq!(2, found.frames.count);
         assert_eq!(frames.iter().map(|frame| frame.lines).sum::<u64>(), found.lines);
         assert_eq!((one, one, one), (found.alerts, found.messages, found.dead_letters));
+        assert_eq!(one, found.attendance);
         assert_eq!(1, found.hours.count);
         assert!(found.hours.oldest.is_some_and(|oldest| oldest <= NOW));
     }

@@ -13,6 +13,7 @@
 //! | `alerts`, `outbox` | what is asked of alerts, hours and messages |
 //! | `answers` | what people say to alerts; silences |
 //! | `members` | who logged in from where, as hashes |
+//! | `attendance` | who was there on which day |
 //! | `inventory` | how much of what it holds |
 //! | `tokens` | what the tokens of sinks stand for, sealed, and who asked |
 //! | `trim` | what goes, and when |
@@ -29,6 +30,7 @@
 
 mod alerts;
 mod answers;
+mod attendance;
 mod config;
 mod database;
 mod error;

@@ -179,6 +179,23 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX members_by_day ON members (day);
     ",
+    // Who was there on which day. Days are those of the organisation's zone, as `2026-11-19`.
+    "
+    CREATE TABLE attendance (
+        day TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        who TEXT NOT NULL,
+        evidence TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        hours INTEGER NOT NULL,
+        site TEXT NOT NULL,
+        client TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        PRIMARY KEY (day, kind, who, evidence)
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// The version of the database; 0 for an empty one.

@@ -8,6 +8,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::attendance;
 use super::config::WhenFull;
 use super::database::{last_seq, signed, unsigned};
 use super::error::StoreError;
@@ -164,6 +165,7 @@ impl Store {
                          (SELECT id FROM alerts WHERE state = 'resolved' AND at < ?1)",
                 )?
                 .execute([old])? as u64;
+            attendance::trim(conn, old)?;
             conn.prepare_cached("DELETE FROM outbox WHERE state <> 'waiting' AND ended < ?1")?
                 .execute([old])?;
             conn.prepare_cached("DELETE FROM dead_letters WHERE at < ?1")?.execute([old])?;

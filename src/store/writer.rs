@@ -14,11 +14,13 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::alerts;
 use super::answers;
+use super::attendance;
 use super::database::{self, Database, FILE, signed, unsigned};
 use super::error::StoreError;
 use super::frame::{self, Frame, PackedFrames, Packer, Seq, Unpacker};
 use super::members;
 use super::outbox::{self, NewMessage};
+use crate::engine::attendance::Sighting;
 use crate::engine::detect::Alert;
 use crate::engine::members::Member;
 use crate::units::{ByteSize, Timestamp};
@@ -36,6 +38,8 @@ pub struct Commit<'a> {
     pub outbox: &'a [NewMessage],
     /// Tallies by hour since 1970, as JSON, replaced.
     pub hours: &'a [(u32, String)],
+    /// Who was there; added to what is known of the same day.
+    pub sightings: &'a [Sighting],
     /// Keys of files that are gone and read.
     pub expired_generations: &'a [u64],
     /// Who logged in from where; what is newer stays.
@@ -50,6 +54,7 @@ impl Commit<'_> {
             && self.alerts.is_empty()
             && self.outbox.is_empty()
             && self.hours.is_empty()
+            && self.sightings.is_empty()
             && self.expired_generations.is_empty()
             && self.members.is_empty()
     }
@@ -135,6 +140,7 @@ impl Store {
             outbox::insert(conn, commit.outbox, now)?;
             members::insert(conn, commit.members)?;
             alerts::replace_hours(conn, packer, commit.hours)?;
+            attendance::insert(conn, commit.sightings)?;
             database::last_seq(conn)
         })
     }
@@ -297,7 +303,9 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::super::StoreReader;
-    use super::super::fixture::{Bench, NOW, alert, frame, frames, message, open_plainly};
+    use super::super::fixture::{
+        Bench, NOW, alert, frame, frames, message, open_plainly, sighting,
+    };
     use super::*;
     use crate::engine::detect::{AlertState, Severity};
     use crate::engine::members::day_of;
@@ -352,6 +360,7 @@ mod tests {
             alerts: &[alert("a1", AlertState::Firing, Severity::High, NOW)],
             outbox: &[message("a1", NOW)],
             hours: &[(7, "{}".to_owned())],
+            sightings: &[sighting("a")],
             expired_generations: &[3],
             members: &[Member { net: [7; 16], user: [7; 8], day: day_of(NOW) }],
         };
@@ -361,8 +370,9 @@ mod tests {
     /// Everything that [`commit_everything`] changes, as text.
     fn state(bench: &Bench) -> String {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             bench.lines(),
+            bench.reader.sightings(sighting("a").day, sighting("a").day).expect("who was there"),
             bench.store.generations().expect("generations"),
             bench.reader.alerts_after(0, 10).expect("alerts"),
             bench.reader.outbox_due("mail", NOW, 10).expect("outbox"),
@@ -536,7 +546,8 @@ mod tests {
         drop((store, reader));
         open_plainly(dir.path()).pragma_update(None, "user_version", 99).expect("tamper");
         let message = Store::open(dir.path()).expect_err("too new").to_string();
-        assert!(message.contains("schema version 99") && message.contains("up to 7"), "{message}");
+        let known = format!("up to {}", super::super::schema::VERSION);
+        assert!(message.contains("schema version 99") && message.contains(&known), "{message}");
         assert!(matches!(StoreReader::open(dir.path()), Err(StoreError::TooNew { found: 99, .. })));
         assert!(dir.path().join(FILE).exists());
     }

@@ -442,10 +442,11 @@ impl LoginPage {
 fn grade(logins: &Logins, raw: &[u8], out: &Writer<'_>) -> Option<Grade> {
     let named = out.has(Field::User);
     match out.row.auth.map(|auth| auth.outcome) {
-        Some(AuthOutcome::Success) if named => return Some(Grade::B),
+        // A name that came with the request need not be whose password the form took.
+        Some(AuthOutcome::Success) if named && out.row.served_user => return Some(Grade::B),
         Some(AuthOutcome::Attempt) => return Some(Grade::D),
+        Some(AuthOutcome::Success) | None => (),
         Some(_) => return None,
-        None => (),
     }
     if !named || out.row.status == 0 || 400 <= out.row.status {
         return None;
@@ -607,7 +608,7 @@ mod tests {
             ("POST /wp-login.php?action=lostpassword 200", "- - - -"),
             ("POST /xmlrpc.php 200", "attempt - wordpress-xmlrpc D"),
             ("GET /wp-json/wp/v2/users/me 401 bob", "failure bad_credentials - -"),
-            ("GET /wp-json/wp/v2/users/me 200 bob", "success - wordpress-rest B"),
+            ("GET /wp-json/wp/v2/users/me 200 bob", "success - wordpress-rest C"),
             ("GET /wp-json/wp/v2/posts 200", "- - - -"),
             ("POST /de/user/login 200", "failure bad_credentials drupal -"),
             ("POST /user/login 303", "success - drupal -"),
@@ -643,7 +644,7 @@ mod tests {
     #[test]
     fn a_page_of_the_operator_comes_first() {
         check("GET /enter 418", "failure bad_credentials site -");
-        check("GET /enter 204 bob", "success - site B");
+        check("GET /enter 204 bob", "success - site C");
         check("POST /enter 418", "- - - -");
     }
 

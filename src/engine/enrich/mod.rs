@@ -83,7 +83,8 @@ impl Enricher {
             Kind::ServerError | Kind::ParseFailure => (),
         }
         if let Some(roster) = &self.roster
-            && out.row.auth.is_some()
+            // The first request of a checked user becomes a log-in later (`memory/visit.rs`).
+            && (out.row.auth.is_some() || out.row.grade == Some(Grade::A))
         {
             let user = out.field(raw, Field::User);
             out.row.in_roster = user.map(|user| roster.member(user).is_some());

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::Format;
-use super::capture::{Applier, Capture, Escape, TimeForm, Unit};
+use super::capture::{Applier, Capture, Escape, SERVED_USER, TimeForm, Unit};
 use super::json::written::{self, WrittenJson};
 use super::template::{Template, Token};
 use crate::engine::batch::{Field, Module, Stamp};
@@ -213,6 +213,7 @@ fn meaning(directive: &Directive<'_>) -> Result<Capture, String> {
         // Cookies are secrets.
         "C" => Capture::Skip,
         "e" | "n" | "o" | "^ti" | "^to" if is_secret(argument) => Capture::Skip,
+        "o" if is_served_user(argument) => Capture::ServedUser,
         "e" if argument == "HTTPS" => Capture::Https,
         "e" | "n" | "o" => label(argument),
         "^ti" | "^to" => label(&format!("trailer_{argument}")),
@@ -239,6 +240,10 @@ fn connection(argument: &str) -> Capture {
         "HTTPS" => Capture::Https,
         _ => label(argument),
     }
+}
+
+fn is_served_user(header: &str) -> bool {
+    SERVED_USER.contains(&header.to_ascii_lowercase().replace('-', "_").as_str())
 }
 
 fn label(name: &str) -> Capture {

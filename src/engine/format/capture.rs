@@ -58,6 +58,8 @@ pub(super) enum Capture {
     Ident,
     /// The login name.
     User,
+    /// The login name that the application put into a header of its answer.
+    ServedUser,
     /// When it happened.
     Time(TimeForm),
     /// `GET /path HTTP/1.1`.
@@ -114,7 +116,7 @@ impl Capture {
     pub(super) fn names(&self) -> Vec<&'static str> {
         let fields: &[Field] = match self {
             Self::Client | Self::Endpoint => &[Field::ClientAddress],
-            Self::User => &[Field::User],
+            Self::User | Self::ServedUser => &[Field::User],
             Self::Request => {
                 &[Field::Method, Field::Target, Field::Path, Field::Query, Field::HttpVersion]
             }
@@ -226,6 +228,7 @@ impl Applier {
                 }
             }
             Capture::User => user(value, out),
+            Capture::ServedUser => served_user(value, out),
             Capture::Time(form) => {
                 let (time, zone) = read_time(form, value, cx.times).ok_or(Miss::Time)?;
                 out.row.time = time;
@@ -344,7 +347,23 @@ impl Applier {
     }
 }
 
+/// Headers of answers that name the user who has logged in, as variables of nginx call them.
+pub(super) const SERVED_USER: &[&str] =
+    &["x_user", "x_user_name", "x_username", "x_auth_user", "x_remote_user"];
+
+fn served_user(value: &[u8], out: &mut Writer<'_>) {
+    if !matches!(value, b"" | b"-") {
+        out.remove(Field::User);
+        out.set(Field::User, value);
+        (out.row.served_user, out.row.empty_user) = (true, false);
+    }
+}
+
 fn user(value: &[u8], out: &mut Writer<'_>) {
+    // What the client claims does not matter where the server has said who it is.
+    if out.row.served_user {
+        return;
+    }
     // Apache prints two quotes where the name sent is empty.
     if value == b"\"\"" || value.is_empty() {
         out.row.empty_user = value.len() == 2;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Format;
-use super::capture::{Applier, Capture, Escape, TimeForm, Unit};
+use super::capture::{Applier, Capture, Escape, SERVED_USER, TimeForm, Unit};
 use super::json::written::{self, WrittenJson};
 use super::template::{Template, Token};
 use crate::engine::batch::{Field, Module, Stamp};
@@ -193,8 +193,15 @@ pub(super) fn meaning(name: &str) -> Result<Capture, String> {
         | "http_proxy_authorization"
         | "sent_http_set_cookie" => Capture::Skip,
         _ if name.starts_with("cookie_") => Capture::Skip,
+        _ if is_served_user(name) => Capture::ServedUser,
         _ => meaning_of_tls(name).unwrap_or_else(|| Capture::Label(name.into())),
     })
+}
+
+/// The variable of a header with which the application names the user. Not `sent_http_`: that may
+/// be nginx's own `add_header`, which knows nothing but what the client claims.
+fn is_served_user(name: &str) -> bool {
+    name.strip_prefix("upstream_http_").is_some_and(|header| SERVED_USER.contains(&header))
 }
 
 fn meaning_of_tls(name: &str) -> Option<Capture> {

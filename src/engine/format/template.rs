@@ -380,9 +380,11 @@ fn end_of(capture: &Capture, before: &[u8], literal: &[u8]) -> End {
     }
     if literal.is_empty() {
         return match capture {
-            Capture::Text(_) | Capture::Label(_) | Capture::User | Capture::Upstream(_) => {
-                End::Line
-            }
+            Capture::Text(_)
+            | Capture::Label(_)
+            | Capture::User
+            | Capture::ServedUser
+            | Capture::Upstream(_) => End::Line,
             _ => End::Word,
         };
     }
@@ -390,6 +392,7 @@ fn end_of(capture: &Capture, before: &[u8], literal: &[u8]) -> End {
         Capture::Upstream(_) | Capture::Client => End::List,
         _ if before.ends_with(b"\"") && literal.starts_with(b"\"") => End::Quote,
         Capture::User
+        | Capture::ServedUser
         | Capture::Label(_)
         | Capture::Text(_)
         | Capture::Host

@@ -45,7 +45,7 @@ const LOGGERS: &[&str] = &[
 
 static KEYS: LazyLock<KeyMap> = LazyLock::new(|| {
     use Capture::{BodyBytes, Client, Duration, Endpoint, Host, Number, Protocol};
-    use Capture::{Status, Target, Text, Time, User};
+    use Capture::{ServedUser, Status, Target, Text, Time, User};
     let fields = [
         ("ts", Time(TimeForm::Any)),
         ("request.client_ip", Client),
@@ -68,6 +68,7 @@ static KEYS: LazyLock<KeyMap> = LazyLock::new(|| {
         ("request.tls.server_name", Text(Field::TlsServerName)),
         ("bytes_read", Number(Field::RequestBodyBytes)),
         ("user_id", User),
+        ("resp_headers.X-User", ServedUser),
         ("duration", Duration(Unit::Seconds)),
         ("latency", Duration(Unit::Seconds)),
         ("size", BodyBytes),

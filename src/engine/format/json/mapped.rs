@@ -25,6 +25,7 @@ const FIELDS: &[(&str, Capture)] = &[
     ("client", Capture::Endpoint),
     ("forwarded", Capture::Text(Field::Forwarded)),
     ("user", Capture::User),
+    ("served_user", Capture::ServedUser),
     ("request", Capture::Request),
     ("method", Capture::Text(Field::Method)),
     ("url", Capture::Target),
