@@ -16,6 +16,7 @@ use gatewatch::engine::format::FormatSet;
 use gatewatch::engine::parse::{Parser, Text};
 use gatewatch::engine::render::otlp::{Form, OtlpEncoder, Piece};
 use gatewatch::engine::render::{Agent, ENCODINGS, Encoder, Encoding, Shrink};
+use gatewatch::engine::rhythm::{Budget, Hour, SLOTS, Series};
 use gatewatch::engine::tally::{Tally, TallyLimits};
 use gatewatch::engine::time::TimeReader;
 use gatewatch::sample::{Attack, AttackKind, AuthLog, Traffic, TrafficConfig};
@@ -352,4 +353,19 @@ fn store_commit(bencher: Bencher<'_, '_>) {
         let commit = Commit { frames: &frames, ..Commit::default() };
         store.commit(&commit, START).expect("room for the frames")
     });
+}
+
+/// One hour of one series: judged in six ways, and learnt.
+#[divan::bench]
+fn rhythm_hour(bencher: Bencher<'_, '_>) {
+    let (mut series, mut number) = (Series::default(), 400_000);
+    let mut next = || {
+        number += 1;
+        let slot = number as usize % SLOTS;
+        let count = 40 + 37 * (slot as u64 % 24) + u64::from(number).wrapping_mul(SEED) % 29;
+        let hour = Hour { number, slot, is_holiday: false };
+        series.observe(hour, count, Budget::per_week(0.1))
+    };
+    (0..5 * SLOTS).for_each(|_| _ = next());
+    bencher.bench_local(|| black_box(next()));
 }

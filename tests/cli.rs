@@ -7,6 +7,8 @@
 
 #[path = "cli/feeds.rs"]
 mod feeds;
+#[path = "cli/rhythm.rs"]
+mod rhythm;
 #[path = "cli/rules.rs"]
 mod rules;
 #[path = "cli/siem.rs"]

@@ -36,6 +36,7 @@ const PAGES: &[&str] = &[
     "docs/encodings.md",
     "docs/history.md",
     "docs/metrics.md",
+    "docs/rhythm.md",
     "docs/rules.md",
     "docs/siem/elastic.md",
     "docs/siem/graylog.md",
@@ -341,6 +342,12 @@ fn rules_page() -> String {
             fires = match reported {
                 Reported::Tamper => "once".to_owned(),
                 Reported::Unreadable | Reported::Delivery => format!("after {window}"),
+                Reported::Missing | Reported::Lull => {
+                    "too little for the hour of the week".to_owned()
+                }
+                Reported::Guessing | Reported::Surge => {
+                    "too much for the hour of the week".to_owned()
+                }
                 Reported::Clock => {
                     format!("{} lines off by more than {window}", rule.events_max())
                 }

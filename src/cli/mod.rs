@@ -17,6 +17,8 @@ mod facts;
 mod files;
 mod init;
 mod input;
+mod learn;
+mod model;
 mod notify;
 mod operator;
 mod output;
@@ -121,6 +123,8 @@ enum Command {
     Siem(siem::Args),
     Simulate(simulate::Args),
     Status(status::Args),
+    Learn(learn::Args),
+    Model(model::Args),
     Privacy(privacy::Args),
     Store(store::Args),
     Demo(demo::Args),
@@ -172,6 +176,8 @@ pub fn main() -> ExitCode {
         Command::Siem(args) => siem::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Status(args) => status::run(args),
+        Command::Learn(args) => learn::run(args),
+        Command::Model(args) => model::run(args),
         Command::Privacy(args) => privacy::run(args),
         Command::Store(args) => store::run(args),
         Command::Demo(args) => demo::run(args),

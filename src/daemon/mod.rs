@@ -23,6 +23,7 @@ mod journal;
 mod pipeline;
 mod presence;
 mod rebuild;
+mod rhythm;
 mod source_format;
 mod sources;
 mod stdin;

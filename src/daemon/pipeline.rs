@@ -6,10 +6,10 @@
 //!
 //! Invariant: nothing is told, counted in metrics or delivered before its commit.
 
+mod formats;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-
-use jiff::tz::TimeZone;
 
 use super::decode::Decoder;
 use super::feeds::Matches;
@@ -18,6 +18,7 @@ use super::intake::{Intakes, is_received};
 use super::journal::{Journal, is_journal};
 use super::presence::Presence;
 use super::rebuild::{incidents_of, reach, rebuild};
+use super::rhythm::Weekly;
 use super::source_format::{Reading, SourceFormat};
 use super::stdin::{self, Stdin};
 use super::telling;
@@ -25,12 +26,9 @@ use super::{Options, Shared};
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::incident::Incidents;
 use crate::engine::detect::{Alert, Detectors, Finding, LATENESS, Limits, Reported};
-use crate::engine::format::{
-    Miss, SAMPLE_LINES, detect_after, directives_of, state_of, with_state,
-};
+use crate::engine::format::{Miss, state_of};
 use crate::engine::members::Members;
 use crate::engine::memory::Memory;
-use crate::engine::time::TimeReader;
 use crate::io::Clock;
 use crate::notify;
 use crate::notify::channel::ChannelConfig;
@@ -82,6 +80,7 @@ pub(super) struct Pipeline {
     detectors: Detectors,
     incidents: Incidents,
     hours: Hours,
+    weekly: Weekly,
     presence: Presence,
     matches: Matches,
     members: Members,
@@ -131,7 +130,9 @@ impl Pipeline {
         let reader = StoreReader::open(&config.store.path)?;
         let open = reader.open_alerts()?;
         let reach = reach(config, &detectors);
-        let memory = rebuild(&reader, &mut decoder, &mut detectors, &open, reach)?;
+        let mut weekly = Weekly::start(&reader, config, seed)?;
+        let learning = (&mut detectors, &mut weekly);
+        let memory = rebuild(&reader, &mut decoder, learning, &open, reach)?;
         let incidents = incidents_of(&reader, &open, shared.clock.now())?;
         let formats = followed.iter().map(|source| SourceFormat::new(source, &host)).collect();
         let pipeline = Self {
@@ -148,6 +149,7 @@ impl Pipeline {
             detectors,
             incidents,
             hours: Hours::new(seed),
+            weekly,
             presence: Presence::new(config, seed),
             matches: Matches::default(),
             members: Members::new(seed),
@@ -270,7 +272,10 @@ impl Pipeline {
             // Nothing is waiting in the files, so silence means silence.
             let now = self.clock.now();
             self.detectors.tick(now.minus(LATENESS), &mut self.alerts);
+            self.weekly.turn_to(now.minus(LATENESS), &mut self.detectors, &mut self.alerts);
         }
+        let mark = self.detectors.watermark().minus(LATENESS);
+        self.weekly.turn_to(mark, &mut self.detectors, &mut self.alerts);
         let (turn, seq) = self.commit()?;
         Ok((Turn { more, ..turn }, seq))
     }
@@ -423,6 +428,7 @@ impl Pipeline {
         }
         self.detectors.see(&self.batch, now, &mut self.alerts);
         self.hours.add(&self.batch, now);
+        self.weekly.see(&self.batch, now);
         self.presence.add(&self.batch, now);
         self.matches.count(&self.batch);
         self.members.see(&self.batch, now);
@@ -449,59 +455,12 @@ impl Pipeline {
         self.frames.push(frame);
     }
 
-    /// The definition in force at the first line of `block`.
-    fn definition_at(&mut self, block: &Block) -> String {
-        let id = block.generation;
-        let known = self.states.get(&id.0).cloned();
-        let mut told = known.unwrap_or_else(|| self.told_before(block));
-        if self.choose_format(block, &told) && told.is_empty() {
-            // The format before may not have listened.
-            told = self.told_before(block);
-        }
-        let definition = with_state(&self.formats[block.source].definition, &told);
-        self.states.insert(id.0, told);
-        definition
-    }
-
-    /// What is known of the lines before `block` from the store, or else from the file.
-    fn told_before(&self, block: &Block) -> String {
-        match self.follower.note(block.generation) {
-            "" if block.from == 0 => String::new(),
-            "" => directives_of(&self.follower.lines_before(block.generation, block.from)),
-            note => note.to_owned(),
-        }
-    }
-
-    /// Lets the formats vote while few lines were seen, and again when too many are not read.
-    /// True when another format was chosen.
-    fn choose_format(&mut self, block: &Block, told: &str) -> bool {
-        let format = &mut self.formats[block.source];
-        if format.fixed {
-            return false;
-        }
-        let misread = self.readings.get(&block.source).is_some_and(|reading| {
-            50 <= reading.lines && reading.lines < 5 * reading.misses.iter().sum::<u64>()
-        });
-        if SAMPLE_LINES <= format.seen && !misread {
-            return false;
-        }
-        let zone = TimeZone::get(&format.zone).unwrap_or(TimeZone::UTC);
-        let mut times = TimeReader::new(zone, block.modified);
-        let definition = detect_after(told, &block.bytes, &mut times);
-        let is_other = definition != format.definition;
-        if is_other || format.seen == 0 {
-            let shown = definition.strip_prefix("auto:").unwrap_or(&definition);
-            tracing::info!("{} is read as {shown}", format.name);
-        }
-        format.seen += memchr::memchr_iter(b'\n', &block.bytes).count();
-        format.definition = definition;
-        is_other
-    }
-
     /// Stores what was read. When the store refuses, everything stays as it is for the next try.
     fn commit(&mut self) -> Result<(Turn, Option<Seq>), StoreError> {
         let changes = self.follower.take_changes();
+        let rhythm = self.weekly.records();
         let nothing = self.frames.is_empty() && self.alerts.is_empty() && self.cursors.is_empty();
+        let nothing = nothing && rhythm.is_empty();
         if nothing && changes.changed.is_empty() && changes.forgotten.is_empty() {
             return Ok((Turn::default(), None));
         }
@@ -539,6 +498,7 @@ impl Pipeline {
             alerts: &self.alerts,
             outbox: &outbox,
             hours: &hours,
+            rhythm: &rhythm,
             sightings: &sightings,
             expired_generations: &expired,
             members: &members,
@@ -572,6 +532,7 @@ impl Pipeline {
             self.metrics.add_tally(tally);
         }
         self.hours.committed();
+        self.weekly.committed(&self.metrics);
         self.members.committed();
         self.presence.committed();
         self.matches.tell(&self.metrics);

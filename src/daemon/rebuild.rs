@@ -1,6 +1,7 @@
 //! What a start learns from the lines that rules and the memory look back at.
 
 use super::decode::Decoder;
+use super::rhythm::Weekly;
 use crate::config::Config;
 use crate::engine::batch::EventBatch;
 use crate::engine::detect::incident::{self, Incidents};
@@ -23,7 +24,7 @@ const REPLAYED_BYTES_MAX: u64 = 256 << 20;
 pub(super) fn rebuild(
     reader: &StoreReader,
     decoder: &mut Decoder,
-    detectors: &mut Detectors,
+    (detectors, weekly): (&mut Detectors, &mut Weekly),
     open: &[Alert],
     reach: Period,
 ) -> Result<Memory, StoreError> {
@@ -38,6 +39,7 @@ pub(super) fn rebuild(
         if seqs.len() < reader.frames_since(since, u64::MAX)?.len() {
             let first = seqs.first().map(|seq| reader.frame_after(Seq(seq.0.saturating_sub(1))));
             since = first.transpose()?.flatten().map_or(since, |frame| frame.last_time);
+            weekly.forget_before(since);
         }
     }
     detectors.resume(open, since, |detectors| {
@@ -45,6 +47,7 @@ pub(super) fn rebuild(
             let bytes = std::mem::take(&mut frame.bytes);
             decoder.replay(&frame, bytes, batch, &mut memory);
             detectors.see(batch, frame.received, &mut Vec::new());
+            weekly.see(batch, frame.received);
         })
     })?;
     Ok(memory)

@@ -16,6 +16,7 @@ pub mod parse;
 pub mod redact;
 pub mod render;
 pub mod request;
+pub mod rhythm;
 pub mod stamp;
 pub mod tally;
 pub mod text;

@@ -315,6 +315,16 @@ impl Metrics {
         state.series.follow(Metric::AlertGroupsEvicted, &[rule], evicted as f64);
     }
 
+    /// Takes note of how odd the last hour of a series of the weekly rhythm was, and of what was
+    /// usual: low, mean and high.
+    pub fn set_rhythm(&self, series: &str, oddness: f64, expected: [f64; 3]) {
+        let mut state = self.lock();
+        state.series.set(Metric::AnomalyScore, &[series], oddness);
+        for (bound, value) in ["low", "mean", "high"].into_iter().zip(expected) {
+            state.series.set(Metric::AnomalyExpected, &[series, bound], value);
+        }
+    }
+
     /// Takes note of how many alerts an entry of the allow-list kept silent, in all.
     pub fn set_allowed(&self, entry: &str, count: u64) {
         self.lock().series.follow(Metric::AlertsAllowed, &[entry], count as f64);

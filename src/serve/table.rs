@@ -464,6 +464,18 @@ pub const METRICS: &[MetricEntry] = &[
         "Alerts that an entry of the allow-list kept silent.",
     ),
     gauge(
+        Metric::AnomalyScore,
+        "gatewatch_anomaly_score",
+        &["series"],
+        "How odd the last hour of a series was by the weekly rhythm: 1 is as odd as an alarm.",
+    ),
+    gauge(
+        Metric::AnomalyExpected,
+        "gatewatch_anomaly_expected",
+        &["series", "bound"],
+        "What was usual for the last hour of a series: mean, and the low and high end of its band.",
+    ),
+    gauge(
         Metric::RuleFiles,
         "gatewatch_sigma_rules",
         &["state"],

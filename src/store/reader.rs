@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::database::{self, Database, unsigned};
 use super::error::StoreError;
 use super::frame::{self, Frame, Seq, Unpacker};
+use super::rhythm::{self, SeriesRecord};
 use crate::units::Timestamp;
 
 /// Damaged frames listed by name in a [`Verdict`].
@@ -128,6 +129,11 @@ impl StoreReader {
     /// Number of the newest frame; 0 before the first.
     pub fn last_seq(&self) -> Result<Seq, StoreError> {
         self.db.last_seq()
+    }
+
+    /// What the weekly rhythm has learnt, by series.
+    pub fn rhythm(&self) -> Result<Vec<SeriesRecord>, StoreError> {
+        self.db.run("read the weekly rhythm", rhythm::all)
     }
 
     /// The next frame after `seq`; look at [`Frame::damaged`].

@@ -196,6 +196,15 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (day, kind, who, evidence)
     ) STRICT, WITHOUT ROWID;
     ",
+    // What the weekly rhythm has learnt, and up to which hour since 1970. The row without a name
+    // is that of the newest hour that is over, whatever has changed in it.
+    "
+    CREATE TABLE rhythm (
+        series TEXT PRIMARY KEY,
+        hour INTEGER NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// The version of the database; 0 for an empty one.

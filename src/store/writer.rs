@@ -20,6 +20,7 @@ use super::error::StoreError;
 use super::frame::{self, Frame, PackedFrames, Packer, Seq, Unpacker};
 use super::members;
 use super::outbox::{self, NewMessage};
+use super::rhythm::{self, SeriesRecord};
 use crate::engine::attendance::Sighting;
 use crate::engine::detect::Alert;
 use crate::engine::members::Member;
@@ -38,6 +39,8 @@ pub struct Commit<'a> {
     pub outbox: &'a [NewMessage],
     /// Tallies by hour since 1970, as JSON, replaced.
     pub hours: &'a [(u32, String)],
+    /// Series of the weekly rhythm: name, newest hour since 1970 and bytes, replaced.
+    pub rhythm: &'a [SeriesRecord],
     /// Who was there; added to what is known of the same day.
     pub sightings: &'a [Sighting],
     /// Keys of files that are gone and read.
@@ -54,6 +57,7 @@ impl Commit<'_> {
             && self.alerts.is_empty()
             && self.outbox.is_empty()
             && self.hours.is_empty()
+            && self.rhythm.is_empty()
             && self.sightings.is_empty()
             && self.expired_generations.is_empty()
             && self.members.is_empty()
@@ -140,6 +144,7 @@ impl Store {
             outbox::insert(conn, commit.outbox, now)?;
             members::insert(conn, commit.members)?;
             alerts::replace_hours(conn, packer, commit.hours)?;
+            rhythm::replace(conn, commit.rhythm)?;
             attendance::insert(conn, commit.sightings)?;
             database::last_seq(conn)
         })
@@ -360,6 +365,7 @@ mod tests {
             alerts: &[alert("a1", AlertState::Firing, Severity::High, NOW)],
             outbox: &[message("a1", NOW)],
             hours: &[(7, "{}".to_owned())],
+            rhythm: &[("requests@www".to_owned(), 7, vec![1, 2])],
             sightings: &[sighting("a")],
             expired_generations: &[3],
             members: &[Member { net: [7; 16], user: [7; 8], day: day_of(NOW) }],
@@ -370,13 +376,14 @@ mod tests {
     /// Everything that [`commit_everything`] changes, as text.
     fn state(bench: &Bench) -> String {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             bench.lines(),
             bench.reader.sightings(sighting("a").day, sighting("a").day).expect("who was there"),
             bench.store.generations().expect("generations"),
             bench.reader.alerts_after(0, 10).expect("alerts"),
             bench.reader.outbox_due("mail", NOW, 10).expect("outbox"),
             bench.reader.hours(0, 10).expect("hours"),
+            bench.reader.rhythm().expect("rhythm"),
             bench.reader.ledger().expect("ledger"),
             bench.store.members([0; 16], [255; 16], NOW).expect("members"),
         )
@@ -393,6 +400,7 @@ mod tests {
             "BEFORE INSERT ON outbox",
             "BEFORE INSERT ON members",
             "BEFORE INSERT ON hours",
+            "BEFORE INSERT ON rhythm",
         ];
         for failure in failures {
             let mut bench = Bench::new();

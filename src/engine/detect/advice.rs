@@ -21,6 +21,10 @@ pub const ADVICE: &[(&str, &str)] = &[
         "check_receiver",
         "Look whether the receiver runs; `gatewatch siem verify` and `notify test` say what fails.",
     ),
+    (
+        "check_rhythm",
+        "Look what was different: `gatewatch model show SERIES` says what was expected and why.",
+    ),
     ("check_format", "Run `gatewatch detect` on the log: its format may have changed."),
 ];
 

@@ -24,7 +24,7 @@ impl Default for Calendar {
 
 impl Calendar {
     /// `time` as clocks on walls show it.
-    pub(super) fn local(&self, time: Timestamp) -> Zoned {
+    pub fn local(&self, time: Timestamp) -> Zoned {
         let seconds = i64::try_from(time.secs()).unwrap_or(i64::MAX);
         let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
         time.to_zoned(self.zone.clone())
@@ -39,7 +39,7 @@ impl Calendar {
     }
 
     /// It is a day on which nobody is missed.
-    pub(super) fn is_holiday(&self, day: Date) -> bool {
+    pub(in crate::engine) fn is_holiday(&self, day: Date) -> bool {
         self.holidays.iter().any(|holiday| holiday.0 == day)
     }
 }

@@ -190,6 +190,11 @@ impl Detectors {
         self.late
     }
 
+    /// The moment that all sources which still speak have passed.
+    pub fn watermark(&self) -> Timestamp {
+        self.clocks.watermark()
+    }
+
     /// The newest event time seen.
     pub fn now(&self) -> Timestamp {
         self.now

@@ -184,6 +184,7 @@ fn fill(metrics: &Metrics) {
     metrics.add_alert(&alert("web.scan", Severity::Low, AlertState::Resolved));
     metrics.set_rule_keys("web.scan", 40, 2);
     metrics.set_allowed("uptime probe", 3);
+    metrics.set_rhythm("requests@www.example.org", 0.25, [31.0, 44.5, 60.0]);
     fill_lists(metrics);
     metrics.set_process(&ProcessStats {
         resident_bytes: Some(30 << 20),

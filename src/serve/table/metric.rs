@@ -74,6 +74,9 @@ pub(in crate::serve) enum Metric {
     AlertGroupsTracked,
     AlertGroupsEvicted,
     AlertsAllowed,
+    /// The weekly rhythm.
+    AnomalyScore,
+    AnomalyExpected,
     /// What became of the rules in folders.
     RuleFiles,
     /// Lists of indicators.

@@ -38,6 +38,14 @@ pub enum Reported {
     /// So many lines in a row of a source that is being written are further from the time at which
     /// they were read than the rule's window.
     Clock,
+    /// By the weekly rhythm too few people log in.
+    Missing,
+    /// By the weekly rhythm too many log-ins fail.
+    Guessing,
+    /// By the weekly rhythm a site or source is too quiet.
+    Lull,
+    /// By the weekly rhythm there is too much of something.
+    Surge,
 }
 
 impl Reported {
@@ -47,12 +55,19 @@ impl Reported {
             Self::Tamper => &["source", "file"],
             Self::Unreadable | Self::Clock => &["source"],
             Self::Delivery => &["channel"],
+            Self::Missing | Self::Guessing | Self::Lull | Self::Surge => &["series"],
         }
     }
 
-    /// It is over when it has happened; others last until somebody says that they are over.
+    /// It is sure when it is told, and over when it is told no more; others last until somebody
+    /// says that they are over.
     fn is_a_moment(self) -> bool {
-        self == Self::Tamper
+        self == Self::Tamper || self.is_of_rhythm()
+    }
+
+    /// The weekly rhythm tells it.
+    pub fn is_of_rhythm(self) -> bool {
+        matches!(self, Self::Missing | Self::Guessing | Self::Lull | Self::Surge)
     }
 }
 
