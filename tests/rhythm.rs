@@ -37,7 +37,8 @@ use self::site::{Case, DAY, Happening, KINDS, Kind, THURSDAY, WEEK};
 
 /// Series of each kind.
 fn series() -> u64 {
-    std::env::var("GATEWATCH_SERIES").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+    let text = std::env::var_os("GATEWATCH_SERIES");
+    text.and_then(|text| text.to_str()?.parse().ok()).unwrap_or(10)
 }
 
 /// `count` cases that `make` makes, each of a seed of its own.

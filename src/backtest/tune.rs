@@ -44,7 +44,8 @@ pub struct Proposal {
 }
 
 /// Proposes limits with which the events make at most `mails_max` mails. `run` shows the events to
-/// sets of rules, of [`TRIALS_MAX`] at most, and is called once and twice in each of [`ROUNDS_MAX`].
+/// sets of rules, of [`TRIALS_MAX`] at most, and is called nine times at most: rules that cover
+/// each other come forward in rounds.
 ///
 /// Rules in `fixed` keep their limits.
 pub fn tune<E>(

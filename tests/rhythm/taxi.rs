@@ -7,8 +7,11 @@ use crate::site::{Behaviour, Case, DAY, Event, Happening, WEEK};
 /// The series begins on Tuesday, the 1st of July 2014; a week begins on Monday.
 const FIRST_SLOT: usize = DAY;
 
-/// The windows that the benchmark labels as odd: month, day and hour, from and to.
-const LABELLED: [((u32, u32, u32), (u32, u32, u32)); 5] = [
+/// Month, day and hour.
+type Moment = (u32, u32, u32);
+
+/// The windows that the benchmark labels as odd, from and to.
+const LABELLED: [(Moment, Moment); 5] = [
     ((10, 30, 15), (11, 3, 22)),
     ((11, 25, 12), (11, 29, 19)),
     ((12, 23, 11), (12, 27, 18)),
@@ -17,7 +20,7 @@ const LABELLED: [((u32, u32, u32), (u32, u32, u32)); 5] = [
 ];
 
 /// Days before each month of 2014, January of 2015 as the thirteenth, from the 1st of July.
-fn hour_of((month, day, hour): (u32, u32, u32)) -> usize {
+fn hour_of((month, day, hour): Moment) -> usize {
     let before = [0, 31, 62, 92, 123, 153, 184][(month - 7) as usize];
     (before + day as usize - 1) * DAY + hour as usize
 }
