@@ -234,8 +234,10 @@ impl Run {
     fn take(&mut self, event: Option<usize>) {
         for alert in self.alerts.drain(..) {
             self.open.retain(|open| open.id != alert.id);
-            if alert.state == AlertState::Firing {
+            if alert.state != AlertState::Resolved {
                 self.open.push(alert.clone());
+            }
+            if alert.state == AlertState::Firing {
                 self.played.fired.push(Fired { event, alert });
             } else {
                 self.played.ended.push(alert);
