@@ -21,7 +21,7 @@ use crate::engine::enrich::Enricher;
 use crate::escape::{json_line, visible};
 use crate::io::{Chance as _, Seeded};
 use crate::notify::MailConfig;
-use crate::units::nearest;
+use crate::units::{Period, nearest};
 
 /// Shows what rules would have made of old logs: alerts, incidents and mails a week.
 ///
@@ -240,7 +240,8 @@ fn swept(bench: &mut Bench, id: &str, sweep: Sweep, output: Form, out: &mut Outp
         match output {
             Form::Human => {
                 let mark = if *number == main { "*" } else { " " };
-                let delay = delay.map_or_else(|| "-".to_owned(), |delay| delay.to_string());
+                let seconds = |delay: Period| Period::from_secs(delay.secs()).to_string();
+                let delay = delay.map_or_else(|| "-".to_owned(), seconds);
                 out.line(&format!(
                     "{number:>5}{mark}  {:>15.1}   {:>10}   {:>9}   {:>10.1}   {delay:>12}   {lost:>4}",
                     bench.per_week(own),
@@ -253,7 +254,7 @@ fn swept(bench: &mut Bench, id: &str, sweep: Sweep, output: Form, out: &mut Outp
                 "rule": id, "limit": number, "scale": *number as f64 / main as f64,
                 "weeks": bench.weeks, "rule_alerts": own, "alerts": outcome.alerts,
                 "incidents": outcome.incidents, "mails": outcome.mails,
-                "median_delay_ms": delay.map(crate::units::Period::ms), "lost": lost,
+                "median_delay_ms": delay.map(Period::ms), "lost": lost,
             })))?,
         }
     }

@@ -119,7 +119,7 @@ impl Server {
             let setting = settings.iter_mut().find(|(name, _)| name == key);
             setting.expect("a setting").1 = (*value).to_owned();
         }
-        let mut mail = String::from("[mail]\ntimezone = \"UTC\"\n");
+        let mut mail = String::from("[mail]\ntimezone = \"UTC\"\nbundle = \"0s\"\n");
         for (key, value) in settings {
             let value = if key == "to" { format!("[{value:?}]") } else { format!("{value:?}") };
             mail.push_str(&format!("{key} = {value}\n"));
