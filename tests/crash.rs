@@ -8,6 +8,8 @@
 #![expect(clippy::print_stderr, reason = "a failure tells its seed")]
 
 mod support;
+#[path = "support/seeded.rs"]
+mod seeded;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -22,7 +24,11 @@ use gatewatch::engine::detect::{Alert, AlertState, Part};
 use gatewatch::io::{Chance, Seeded};
 use gatewatch::store::{AlertFilter, Seq, Store, StoreReader};
 use gatewatch::units::{Period, Timestamp};
+use seeded::{Told, between, setting};
 use support::{Place, Running, clf, each_once, json_lines, now, open_log, until};
+
+/// The variable that repeats a seed.
+const SEED: &str = "GATEWATCH_CRASH_SEED";
 
 /// The client whose failed log-ins must be told.
 const ATTACKER: &str = "203.0.113.7";
@@ -32,16 +38,6 @@ const ATTACK_LINES: u64 = 40;
 
 /// The names that they are sent with, in turn, stand on the roster.
 const MEMBERS: u64 = 20;
-
-/// A number from `low` to `high`.
-fn between(chance: &mut Seeded, low: u64, high: u64) -> u64 {
-    low + chance.next_u64() % (high - low + 1)
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var_os(name)?.into_string().ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
 
 /// Writes a log: whole lines and halves of lines, and a new file now and then.
 struct Writer {
@@ -154,19 +150,8 @@ impl Server {
     }
 }
 
-/// Tells the seed when a test fails.
-struct Told(u64);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("repeat with GATEWATCH_CRASH_SEED={}", self.0);
-        }
-    }
-}
-
 fn seed() -> Told {
-    Told(setting("GATEWATCH_CRASH_SEED").unwrap_or_else(|| Seeded::from_machine().next_u64()))
+    Told::new(SEED, setting(SEED).unwrap_or_else(|| Seeded::from_machine().next_u64()))
 }
 
 /// A place whose log is watched as `pattern` says, with small event files and mails as files.
@@ -238,7 +223,7 @@ fn ends_before_growth(gatewatch: &mut Running, path: &Path) -> bool {
 #[test]
 fn a_daemon_killed_at_any_moment_loses_nothing_and_says_nothing_twice() {
     let seed = seed();
-    let mut chance = Seeded::new(seed.0);
+    let mut chance = Seeded::new(seed.seed);
     let place = place("access.log");
     let server = Server::start(&place, chance.next_u64());
     for count in 0..setting("GATEWATCH_CRASH_KILLS").unwrap_or(200) {
@@ -262,7 +247,7 @@ fn a_daemon_killed_at_any_moment_loses_nothing_and_says_nothing_twice() {
 #[test]
 fn a_run_from_cron_killed_at_any_moment_loses_nothing_and_says_nothing_twice() {
     let seed = seed();
-    let mut chance = Seeded::new(seed.0);
+    let mut chance = Seeded::new(seed.seed);
     let place = place("access.log*");
     let server = Server::start(&place, chance.next_u64());
     let wanted = setting("GATEWATCH_CRASH_KILLS").unwrap_or(200).div_ceil(4);
@@ -324,7 +309,7 @@ fn check_attendance(reader: &StoreReader) {
 #[test]
 fn a_daemon_killed_around_the_time_of_the_weekly_report_sends_it_once() {
     let seed = seed();
-    let mut chance = Seeded::new(seed.0);
+    let mut chance = Seeded::new(seed.seed);
     let place = Place::new();
     let (log, mails) = (place.log("access.log"), place.path().join("mails"));
     fs::write(&log, "").expect("a log");

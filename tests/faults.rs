@@ -20,6 +20,8 @@
 #![expect(clippy::print_stderr, reason = "a failure tells its seed, a long run what it met")]
 
 mod support;
+#[path = "support/seeded.rs"]
+mod seeded;
 
 #[path = "faults/delay.rs"]
 mod delay;
@@ -42,33 +44,13 @@ use gatewatch::engine::detect::AlertState;
 use gatewatch::io::{Chance, Seeded};
 use gatewatch::store::{AlertFilter, DeadLetter, Seq, StoreReader};
 use receiver::{Book, Fault, Receiver};
+use seeded::{Told, between, setting};
 use smtp::MailServer;
 use speak::{Papers, Way};
 use support::{Place, Running, clf, each_once, json_lines, now, open_log, until};
 
 /// What a connection of TCP or TLS may bring again: what is kept, with the rest of a turn.
 const REPLAY_BYTES_MAX: usize = 4 << 20;
-
-/// A number from `low` to `high`.
-fn between(chance: &mut Seeded, low: u64, high: u64) -> u64 {
-    low + chance.next_u64() % (high - low + 1)
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var_os(name)?.into_string().ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
-
-/// Tells the seed when a test fails.
-struct Told(u64);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("repeat with GATEWATCH_FAULT_SEED={}", self.0);
-        }
-    }
-}
 
 /// A log that is being written: requests, and now and then one that is worth an alert.
 struct Log {
@@ -266,7 +248,7 @@ const PHASES: u32 = 8;
 
 /// One log, one receiver, one seed.
 fn round(way: Way, seed: u64) -> HashMap<Fault, u64> {
-    let told = Told(seed);
+    let told = Told::new("GATEWATCH_FAULT_SEED", seed);
     let mut chance = Seeded::new(seed);
     let (place, mail) = (Place::new(), MailServer::start());
     let papers = (way == Way::Tls).then(Papers::new);

@@ -7,6 +7,8 @@
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
+#[path = "support/seeded.rs"]
+mod seeded;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,30 +19,13 @@ use std::time::{Duration, SystemTime};
 use gatewatch::history::{History, ID, PATH, repeated_ids};
 use gatewatch::io::{Chance, Seeded};
 use gatewatch::units::Period;
+use seeded::{Told, between, setting};
 use support::{Place, clf, each_once, now, open_log};
 
+/// The variable that repeats a seed.
+const SEED: &str = "GATEWATCH_CRASH_SEED";
+
 const DAY_SECS: u64 = 86_400;
-
-/// A number from `low` to `high`.
-fn between(chance: &mut Seeded, low: u64, high: u64) -> u64 {
-    low + chance.next_u64() % (high - low + 1)
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var_os(name)?.into_string().ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
-
-/// Tells the seed when a test fails.
-struct Told(u64);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("repeat with GATEWATCH_CRASH_SEED={}", self.0);
-        }
-    }
-}
 
 /// A program with an archive that makes a part every second.
 struct Bench {
@@ -136,9 +121,8 @@ enum Moment {
 
 #[test]
 fn an_archive_killed_at_any_moment_has_each_event_once() {
-    let seed =
-        Told(setting("GATEWATCH_CRASH_SEED").unwrap_or_else(|| Seeded::from_machine().next_u64()));
-    let mut chance = Seeded::new(seed.0);
+    let seed = Told::new(SEED, setting(SEED).unwrap_or_else(|| Seeded::from_machine().next_u64()));
+    let mut chance = Seeded::new(seed.seed);
     let mut bench = Bench::new();
     let kills = setting("GATEWATCH_CRASH_KILLS").unwrap_or(200);
     let mut came = 0;
