@@ -46,6 +46,16 @@ pub fn visible(text: &str) -> String {
     out
 }
 
+/// What begins a formula in a spreadsheet, in any width; white space may stand before it.
+const FORMULA: &[char] = &['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// `text` for a cell of a table that a spreadsheet opens: on one line, and with an apostrophe in front
+/// where it would be a formula, which is how one writes it by hand. Quotes are the table's business.
+pub fn cell(text: &str) -> String {
+    let shown = visible(text);
+    if text.trim_start().starts_with(FORMULA) { format!("'{shown}") } else { shown }
+}
+
 /// Appends the escape of one character.
 pub fn push_escape(out: &mut String, character: char) {
     let code = u32::from(character);
@@ -179,6 +189,27 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &str) {
         assert_eq!(expected, visible(text));
+    }
+
+    #[test]
+    fn no_cell_is_a_formula_and_none_breaks_the_line() {
+        for (text, expected) in [
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("  =1", "'  =1"),
+            ("＝1", "'＝1"),
+            ("plain=1", "plain=1"),
+            ("", ""),
+        ] {
+            assert_eq!(expected, cell(text));
+        }
+        for text in ["\t=1", "\r=1", "\r\n@1"] {
+            let cell = cell(text);
+            assert!(cell.starts_with('\'') && !cell.contains(char::is_control), "{cell:?}");
+        }
+        assert!(!cell("a\nb\u{202e}c").contains(['\n', '\u{202e}']));
     }
 
     #[test]

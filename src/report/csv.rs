@@ -6,10 +6,7 @@
 use super::figures::second;
 use super::text::state;
 use super::week::WeekReport;
-use crate::escape::visible;
-
-/// What begins a formula, or lets one begin in the next cell.
-const FORMULA: &[char] = &['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+use crate::escape;
 
 /// A table as it grows.
 #[derive(Debug)]
@@ -25,7 +22,7 @@ impl Csv {
 
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let cells = cells.into_iter().map(|cell| guarded(&cell));
+        let cells = cells.into_iter().map(|cell| escape::cell(&cell));
         self.0.write_record(cells).expect("memory takes all, and rows are of one length");
     }
 
@@ -82,14 +79,6 @@ pub fn week(report: &WeekReport) -> Vec<(&'static str, String)> {
     vec![("alerts", alerts.finish()), ("clients", clients.finish())]
 }
 
-fn guarded(cell: &str) -> String {
-    let cell = visible(cell);
-    match cell.trim_start().starts_with(FORMULA) {
-        true => format!("'{cell}"),
-        false => cell,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +111,8 @@ mod tests {
             .collect();
         assert_eq!(HOSTILE.len() + formulas.len(), cells.len());
         for cell in cells {
-            assert!(!cell.trim_start().starts_with(FORMULA), "{cell}");
+            let begin = cell.trim_start().chars().next();
+            assert!(!begin.is_some_and(|first| "=+-@＝＋－＠".contains(first)), "{cell}");
             assert!(!cell.contains(char::is_control), "{cell}");
         }
     }

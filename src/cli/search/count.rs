@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{Args, Form, Search, column, unknown_column};
 use crate::cli::output::{Output, say};
-use crate::escape::{json_line, visible};
+use crate::escape::{self, json_line, visible};
 use crate::history::{CellValue, Order, Page, TIME};
 use crate::units::Timestamp;
 
@@ -68,7 +68,7 @@ fn print(args: &Args, field: &str, counts: Counts, out: &mut Output) -> Result<(
     rows.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
     rows.truncate(args.top);
     if args.output == Form::Csv {
-        out.line(&format!("{},events", super::show::guarded(field)))?;
+        out.line(&format!("{},events", escape::cell(field)))?;
     }
     for (value, count) in &rows {
         match args.output {
@@ -84,7 +84,7 @@ fn print(args: &Args, field: &str, counts: Counts, out: &mut Output) -> Result<(
             }
             Form::Csv => {
                 let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
-                let value = value.as_deref().map_or_else(String::new, super::show::guarded);
+                let value = value.as_deref().map_or_else(String::new, escape::cell);
                 writer.write_record([value, count.to_string()])?;
                 out.write(&writer.into_inner()?)?;
             }

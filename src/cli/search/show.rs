@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Form;
 use crate::cli::output::Output;
-use crate::escape::{json_line, visible};
+use crate::escape::{self, json_line, visible};
 use crate::history::{CLIENT, COLUMNS, CellValue, ID, PATH, Page, STATUS, TIME, USER};
 
 /// What a line for people is made of.
@@ -168,37 +168,6 @@ pub(super) fn cell(value: CellValue<'_>) -> String {
         CellValue::Number(number) => number.to_string(),
         CellValue::Truth(truth) => truth.to_string(),
         CellValue::Time(time) => time.rfc3339(),
-        CellValue::Text(text) => guarded(text),
-    }
-}
-
-/// A text that no spreadsheet takes for a formula.
-pub(super) fn guarded(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = visible(text);
-    if is_formula { format!("'{text}") } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula_and_none_breaks_the_line() {
-        for (text, expected) in [
-            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("plain", "plain"),
-            ("", ""),
-        ] {
-            assert_eq!(expected, guarded(text));
-        }
-        for text in ["\t=1", "\r=1", "a\nb", "\u{202e}abc"] {
-            let cell = guarded(text);
-            assert!(!cell.contains(['\t', '\r', '\n', '\u{202e}']), "{cell:?}");
-        }
-        assert!(guarded("\t=1").starts_with('\''));
+        CellValue::Text(text) => escape::cell(text),
     }
 }
